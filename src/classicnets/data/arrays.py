@@ -1,0 +1,237 @@
+"""Data sets in one `.npz` file: `x_train, y_train` and, if there, the other splits."""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from classicnets.data.examples import Examples, Splits, digest, split
+from classicnets.data.images import resize_array
+from classicnets.errors import UserError
+
+_BLOCK = 4096  # rows converted at a time, to bound the memory of the conversion
+
+
+def load_npz(
+    path: Path,
+    *,
+    name: str,
+    class_names: Sequence[str] | None,
+    validation_fraction: float,
+    split_seed: int,
+    image_size: int,
+    channels: int,
+    resize: str,
+) -> Splits:
+    """Open a `.npz`; `x_test` stays unread until the splits' `open_test()`.
+
+    Args:
+        name: how messages call it.
+        class_names: the names of the classes where the file holds none itself; None:
+            "0", "1", ...
+    """
+    shapes = _shapes(path)
+    notes: list[str] = []
+    for key in ("x_train", "y_train"):
+        if key not in shapes:
+            raise UserError(
+                f"{path} must hold x_train and y_train, it has no {key} "
+                f"(it has {', '.join(shapes) or 'nothing'})"
+            )
+    _check_images(path, shapes)
+    names, classes = _class_names(path, shapes, class_names)
+
+    inputs = _images(path, "x_train", notes)
+    labels = _labels(path, "y_train", len(inputs), classes)
+    if not names:
+        names = tuple(str(label) for label in range(int(labels.max()) + 1))
+    own = inputs.shape[1:]
+
+    def prepared(images: np.ndarray) -> np.ndarray:
+        return resize_array(images, image_size, channels, resize)
+
+    inputs = prepared(inputs)
+    if inputs.shape[1:] != own:
+        notes.append(
+            f"images made {_size(inputs.shape[1:])} ({resize}) from {_size(own)}"
+        )
+    validation = None
+    if "x_val" in shapes:
+        images = prepared(_images(path, "x_val", notes))
+        validation = Examples(images, _labels(path, "y_val", len(images), len(names)))
+
+    open_test = None
+    if "x_test" in shapes:
+        # Labels are checked now, so that a wrong one does not cost a training; the
+        # images are not read before the test.
+        tested = _labels(path, "y_test", shapes["x_test"][0], len(names))
+
+        def open_test() -> Examples:
+            return Examples(prepared(_images(path, "x_test", [])), tested)
+
+    content = [inputs, labels]
+    if validation is not None:
+        content += [np.asarray(validation.inputs), validation.labels]
+    return split(
+        name=name,
+        class_names=names,
+        inputs=inputs,
+        labels=labels,
+        validation=validation,
+        open_test=open_test,
+        validation_fraction=validation_fraction,
+        split_seed=split_seed,
+        fingerprint=digest(*content),
+        notes=notes,
+    )
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every array, from the headers alone."""
+    shapes = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                with archive.open(member) as stream:
+                    version = np.lib.format.read_magic(stream)
+                    if version == (1, 0):
+                        header = np.lib.format.read_array_header_1_0(stream)
+                    else:
+                        header = np.lib.format.read_array_header_2_0(stream)
+                shapes[member.removesuffix(".npy")] = header[0]
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+        raise _broken(path, error) from None
+    return shapes
+
+
+def _read(path: Path, key: str) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return np.asarray(archive[key])
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        if "pickle" in str(error).lower():
+            raise UserError(
+                f"{key} of {path} must be an array of numbers, it holds Python objects"
+            ) from None
+        raise _broken(path, error) from None
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise _broken(path, error) from None
+
+
+def _broken(path: Path, error: Exception) -> UserError:
+    if path.stat().st_size == 0:
+        return UserError(f"{path} must be a .npz file, it is empty")
+    return UserError(
+        f"{path} must be a .npz file as numpy.savez writes it, it is broken: "
+        f"{str(error).splitlines()[0]}"
+    )
+
+
+def _check_images(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Shapes that are images, and the same ones in every split."""
+    for part in ("train", "val", "test"):
+        x, y = f"x_{part}", f"y_{part}"
+        if (x in shapes) != (y in shapes):
+            there, missing = (x, y) if x in shapes else (y, x)
+            raise UserError(f"{path} has {there} but no {missing}")
+        if x not in shapes:
+            continue
+        shape = shapes[x]
+        if len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3):
+            raise UserError(
+                f"{x} of {path} must have its channels last, got shape {shape}; "
+                f"store {x}.transpose(0, 2, 3, 1)"
+            )
+        if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)):
+            raise UserError(
+                f"{x} of {path} must be (n, height, width) or (n, height, width, "
+                f"channels) with 1 or 3 channels, got shape {shape}"
+            )
+        if 0 in shape:
+            raise UserError(f"{x} of {path} must not be empty, got shape {shape}")
+        train = _image_shape(shapes["x_train"])
+        if _image_shape(shape) != train:
+            raise UserError(
+                f"{x} of {path} must have images of the size of x_train's, "
+                f"{_size(train)}, got {_size(_image_shape(shape))}"
+            )
+
+
+def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[1:] if len(shape) == 4 else (*shape[1:], 1)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(str(length) for length in shape)
+
+
+def _class_names(
+    path: Path, shapes: dict[str, tuple[int, ...]], known: Sequence[str] | None
+) -> tuple[tuple[str, ...], int | None]:
+    """The names, and how many classes there are; ((), None) if nothing says so."""
+    if "class_names" in shapes:
+        names = _read(path, "class_names")
+        if names.ndim != 1 or names.dtype.kind not in "US":
+            raise UserError(
+                f"class_names of {path} must be a list of texts, got "
+                f"{names.dtype} of shape {names.shape}"
+            )
+        known = [str(name) for name in names.astype(str)]
+    return (tuple(known), len(known)) if known else ((), None)
+
+
+def _images(path: Path, key: str, notes: list[str]) -> np.ndarray:
+    """(n, h, w, c) uint8."""
+    images = _read(path, key)
+    images = images if images.ndim == 4 else images[..., np.newaxis]
+    if images.dtype == np.uint8:
+        return images
+    kind = images.dtype.kind
+    if kind not in "fiub":
+        raise UserError(f"{key} of {path} must be uint8 images, got {images.dtype}")
+    low, high = images.min(), images.max()
+    if np.isnan(low):
+        raise UserError(f"{key} of {path} must be free of NaN")
+    limit = 1 if kind in "fb" else 255
+    if low < 0 or high > limit:
+        raise UserError(
+            f"{key} of {path} must be uint8, integers in 0..255 or floats in 0..1, "
+            f"got {images.dtype} in {low:g}..{high:g}"
+        )
+    out = np.empty(images.shape, np.uint8)
+    for start in range(0, len(images), _BLOCK):
+        block = images[start : start + _BLOCK]
+        out[start : start + _BLOCK] = np.rint(block * (255.0 / limit))
+    notes.append(f"{key}: {images.dtype} in 0..{limit} made uint8 in 0..255")
+    return out
+
+
+def _labels(path: Path, key: str, images: int, classes: int | None) -> np.ndarray:
+    """(n,) int32 in 0..classes-1."""
+    labels = _read(path, key)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        hint = "; use argmax(axis=1)" if labels.ndim == 2 else ""
+        raise UserError(
+            f"{key} of {path} must be integers of shape (n,) or (n, 1), got "
+            f"{labels.dtype} of shape {labels.shape}{hint}"
+        )
+    if len(labels) != images:
+        raise UserError(
+            f"{key} of {path} must hold a label an image, got {len(labels):,} labels "
+            f"for {images:,} images"
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or (classes is not None and high >= classes):
+        allowed = "0 or more" if classes is None else f"in 0..{classes - 1}"
+        raise UserError(
+            f"{key} of {path} must be {allowed}, got {low if low < 0 else high}"
+        )
+    return np.asarray(labels, np.int32)

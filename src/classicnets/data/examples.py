@@ -1,0 +1,243 @@
+"""Examples and splits: what every source of data becomes, and how splits are carved.
+
+Everything drawn here comes from the raw 64-bit stream of Philox, which NumPy promises
+never to change, and not from `Generator.permutation`, which it may: a split carved
+today is the same one after an upgrade.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from classicnets.errors import UserError
+
+# Second words of the Philox key. Epochs use 0, 1, 2, ...: these are far from them.
+_TEST_STREAM = 0x74657374_00000000
+_VALIDATION_STREAM = 0x76616C69_00000000
+_TEST_FRACTION = 0.2
+
+
+class Rows:
+    """Some rows of an array, seen without copying it: `Rows(array, indices)`.
+
+    It has what a reader of examples needs: `shape`, `dtype`, `nbytes`, `len()`,
+    indexing by row (an integer, a slice, an array of integers) and `np.asarray`, which
+    reads all the rows into memory.
+    """
+
+    def __init__(self, array: np.ndarray, indices: np.ndarray):
+        self._array = array
+        self._indices = np.asarray(indices, np.int64)
+        self.shape = (len(self._indices), *array.shape[1:])
+        self.dtype = array.dtype
+        self.ndim = array.ndim
+        self.size = int(np.prod(self.shape, dtype=np.int64))
+        self.nbytes = self.size * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        if isinstance(rows, tuple):
+            raise IndexError("Rows are indexed by row only, got several indices.")
+        return np.asarray(self._array[self._indices[rows]])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("Rows cannot become an array without a copy.")
+        return self[:] if dtype is None else self[:].astype(dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"Rows(shape={self.shape}, dtype={self.dtype})"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The examples of one split.
+
+    Args:
+        inputs: (n, height, width, channels) uint8; an array, a memory map, or `Rows`
+            of one of them.
+        labels: (n,) int32, the number of the class.
+    """
+
+    inputs: np.ndarray | Rows
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set, split. The test examples stay closed until `open_test()`.
+
+    Args:
+        name: the name of the set, the file or the folder.
+        class_names: the name of class 0, 1, ...
+        train: what the network learns from.
+        validation: what every choice is made on.
+        open_test: returns the test examples; only an evaluation calls it.
+        fingerprint: hex digest of the content, the same for every `split_seed`.
+        notes: lines that the user should see.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Examples
+    validation: Examples
+    open_test: Callable[[], Examples]
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def epoch_order(examples: int, *, seed: int, epoch: int) -> np.ndarray:
+    """The order in which an epoch visits the examples.
+
+    Args:
+        examples: how many there are.
+        seed: of the run, 0 or more.
+        epoch: 0 or more.
+
+    Returns:
+        A permutation of 0..examples-1, (examples,) int64: a function of the seed and
+        the epoch alone, so that a resumed run needs no state for it.
+    """
+    return np.argsort(_random_words(examples, seed, epoch), kind="stable")
+
+
+def split(
+    *,
+    name: str,
+    class_names: Sequence[str],
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    validation: Examples | None,
+    open_test: Callable[[], Examples] | None,
+    validation_fraction: float,
+    split_seed: int,
+    fingerprint: str,
+    notes: Sequence[str],
+) -> Splits:
+    """Carve the splits that a source does not bring.
+
+    Args:
+        inputs, labels: every example from which splits may be carved.
+        validation: the source's own, or None: `validation_fraction` of what is not
+            test, class by class, drawn with `split_seed`.
+        open_test: the source's own, or None: a fifth of the examples, class by class,
+            always the same one whatever the `split_seed`.
+
+    Raises:
+        UserError: a class has too few examples for every split to get one.
+    """
+    notes = [*notes]
+    carved = (open_test is None) + (validation is None)
+    _check_class_sizes(name, class_names, labels, needed=1 + carved)
+    rest = np.arange(len(labels))
+    if open_test is None:
+        spare = 1 if validation is None else 0
+        rest, test = _carve(labels, _TEST_FRACTION, spare, 0, _TEST_STREAM)
+        tested = take(inputs, labels, test)
+        notes.append(
+            f"no test split in {name}: {len(test):,} of its {len(labels):,} examples "
+            "are set aside as test, class by class, always the same ones"
+        )
+
+        def open_test() -> Examples:
+            return tested
+
+    if validation is None:
+        kept, carved_rows = _carve(
+            labels[rest], validation_fraction, 0, split_seed, _VALIDATION_STREAM
+        )
+        notes.append(
+            f"validation: {len(carved_rows):,} of {len(rest):,} training examples, "
+            f"carved class by class with split_seed {split_seed}"
+        )
+        validation = take(inputs, labels, rest[carved_rows])
+        rest = rest[kept]
+    return Splits(
+        name=name,
+        class_names=tuple(class_names),
+        train=take(inputs, labels, rest),
+        validation=validation,
+        open_test=open_test,
+        fingerprint=fingerprint,
+        notes=tuple(notes),
+    )
+
+
+def take(inputs: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Examples:
+    """The given rows, ascending, as Examples; a run of neighbours is a plain slice."""
+    chosen = np.asarray(labels[rows], np.int32)
+    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
+        return Examples(inputs[rows[0] : rows[-1] + 1], chosen)
+    return Examples(Rows(inputs, rows), chosen)
+
+
+def check_split_options(validation_fraction: float, split_seed: int) -> None:
+    """Refuse a fraction outside (0, 1) and a negative seed."""
+    if not 0 < validation_fraction < 1:
+        raise UserError(
+            f"validation_fraction must lie between 0 and 1, got {validation_fraction}; "
+            "0.1 is usual"
+        )
+    if not 0 <= split_seed < 2**63:
+        raise UserError(f"split_seed must lie in 0..2**63 - 1, got {split_seed}")
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """Hex SHA-256 of the arrays' shapes, types and bytes."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(f"{array.shape} {array.dtype.str};".encode())
+        sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return sha.hexdigest()
+
+
+def _carve(
+    labels: np.ndarray, fraction: float, spare: int, seed: int, stream: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split row numbers into (kept, carved), both ascending.
+
+    Of every class the nearest whole number to `fraction` is carved: at least one, and
+    at least `spare` + 1 stay.
+    """
+    _, sizes = np.unique(labels, return_counts=True)
+    wanted = np.floor(fraction * sizes + 0.5).astype(np.int64)
+    counts = np.clip(wanted, 1, sizes - 1 - spare)
+    # Rows grouped by class, in a random order inside each class.
+    order = np.lexsort((_random_words(len(labels), seed, stream), labels))
+    starts = np.cumsum(sizes) - sizes
+    rank = np.arange(len(labels)) - np.repeat(starts, sizes)
+    is_carved = np.zeros(len(labels), bool)
+    is_carved[order] = rank < np.repeat(counts, sizes)
+    return np.flatnonzero(~is_carved), np.flatnonzero(is_carved)
+
+
+def _random_words(count: int, *key: int) -> np.ndarray:
+    words = np.random.Philox(key=np.array(key, np.uint64)).random_raw(count)
+    return np.asarray(words, np.uint64)
+
+
+def _check_class_sizes(
+    name: str, class_names: Sequence[str], labels: np.ndarray, needed: int
+) -> None:
+    if len(class_names) < 2:
+        raise UserError(
+            f"{name} must have at least 2 classes, got {len(class_names)}"
+            + (f" ({class_names[0]!r})" if len(class_names) else "")
+        )
+    sizes = np.bincount(labels, minlength=len(class_names))
+    small = np.flatnonzero(sizes < needed)
+    if len(small):
+        first = int(small[0])
+        more = f" ({len(small)} classes are so small)" if len(small) > 1 else ""
+        raise UserError(
+            f"every class needs at least {needed} examples to be split, class "
+            f"{class_names[first]!r} of {name} has {sizes[first]}{more}"
+        )

@@ -1,0 +1,223 @@
+"""From a file or an array to a small uint8 image: the one place that resizes.
+
+`read_image` serves training and prediction alike, so that a network is asked about
+pixels made exactly as those it learned from.
+"""
+
+import contextlib
+import io
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from classicnets.errors import UserError
+
+RESIZE_RULES = ("crop", "fit", "stretch")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
+_FILTER = Image.Resampling.BICUBIC  # antialiased in Pillow when it shrinks
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B")
+# What Pillow raises on files that are broken, each seen on a real or a made file.
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+def read_image(
+    source: str | os.PathLike[str] | BinaryIO,
+    *,
+    image_size: int,
+    channels: int,
+    resize: str = "crop",
+) -> np.ndarray:
+    """Read one image, exactly as a folder of images is read.
+
+    The first frame is taken, turned as its EXIF orientation says; transparency is laid
+    on white; 16-bit grey is scaled to 8 bits.
+
+    Args:
+        source: a path, or a binary stream such as `sys.stdin.buffer`.
+        image_size: height and width of the result, in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        resize: "crop" (short side to size, then the centre), "fit" (long side to
+            size, black around it) or "stretch".
+
+    Returns:
+        (image_size, image_size, channels) uint8.
+
+    Raises:
+        UserError: the source cannot be read or is no image.
+    """
+    check_image_options(image_size, channels, resize)
+    if image_size < 1 or channels < 1:
+        raise UserError(
+            "read_image needs image_size and channels of 1 or more, got "
+            f"{image_size} and {channels}"
+        )
+    if isinstance(source, str | os.PathLike):
+        try:
+            content, name = Path(source).read_bytes(), os.fspath(source)
+        except OSError as error:
+            raise UserError(f"cannot read {source}: {error.strerror}") from None
+    else:
+        content, name = source.read(), getattr(source, "name", "the stream")
+    try:
+        with pillow_warnings():
+            return decode(content, image_size, channels, resize)
+    except UserError as error:
+        raise UserError(f"{name} must be an image, but {error}") from None
+
+
+def check_image_options(image_size: int, channels: int, resize: str) -> None:
+    """Refuse options that no image could have."""
+    if image_size < 0:
+        raise UserError(f"image_size must be 0 (the data's own) or more: {image_size}")
+    if channels not in (0, 1, 3):
+        raise UserError(
+            f"channels must be 1 (grey), 3 (RGB) or 0 (the data's own), got {channels}"
+        )
+    if resize not in RESIZE_RULES:
+        raise UserError(f"resize must be crop, fit or stretch, got {resize!r}")
+
+
+def decode(content: bytes, image_size: int, channels: int, resize: str) -> np.ndarray:
+    """Decode the bytes of an image file; see `read_image`.
+
+    Raises:
+        UserError: with the reason alone ("it is empty", "it is cut short").
+    """
+    with _one_error():
+        image = _open(content)
+        # JPEG can skip work on the way to a small image: at least twice the size is
+        # kept, which the antialiased resize cannot be told from the whole.
+        image.draft(None, (2 * image_size, 2 * image_size))
+        upright = ImageOps.exif_transpose(image)
+        coloured = _convert(upright, channels)
+        small = _resize(coloured, image_size, resize)
+        return np.asarray(small, np.uint8).reshape(image_size, image_size, channels)
+
+
+def probe(content: bytes) -> tuple[int, int, bool]:
+    """(width, height, is grey) from the header of an image file, not decoding it."""
+    with _one_error():
+        image = _open(content)
+        palette = image.getpalette() if image.mode == "P" else None
+        if palette is not None:
+            colours = np.reshape(palette, (-1, 3))
+            grey = bool((colours == colours[:, :1]).all())
+        else:
+            grey = image.mode in _GREY_MODES
+        return image.width, image.height, grey
+
+
+def resize_array(
+    images: np.ndarray, image_size: int, channels: int, resize: str
+) -> np.ndarray:
+    """Resize and convert (n, h, w, c) uint8; 0 keeps the array's own; see `read_image`.
+
+    Returns:
+        The array itself where there is nothing to do.
+    """
+    height, width, own = images.shape[1:]
+    channels = channels or own
+    keep_size = image_size == 0 or (height, width) == (image_size, image_size)
+    if keep_size and channels == own:
+        return images
+    target = (height, width) if keep_size else (image_size, image_size)
+    out = np.empty((len(images), *target, channels), np.uint8)
+    for row, pixels in enumerate(images):
+        image = Image.fromarray(pixels[:, :, 0] if own == 1 else pixels)
+        image = _convert(image, channels)
+        if not keep_size:
+            image = _resize(image, image_size, resize)
+        out[row] = np.asarray(image).reshape(*target, channels)
+    return out
+
+
+@contextlib.contextmanager
+def pillow_warnings() -> Iterator[None]:
+    """Hold Pillow's chatter about odd files back, and make its size limit an error.
+
+    Filters belong to the whole process: enter this once, around all threads.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+@contextlib.contextmanager
+def _one_error() -> Iterator[None]:
+    """Turn whatever Pillow says of a broken file into a UserError with the reason."""
+    try:
+        yield
+    except UserError:
+        raise
+    except _BROKEN as error:
+        raise UserError(_reason(error)) from None
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no JPEG, PNG, BMP, WebP or GIF"
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return f"it is larger than Pillow's limit of {Image.MAX_IMAGE_PIXELS:,} pixels"
+    text = " ".join(str(error).split()) or type(error).__name__
+    if "truncated" in text.lower():
+        return "it is cut short"
+    return f"it cannot be decoded: {text[:80]}"
+
+
+def _open(content: bytes) -> Image.Image:
+    if not content:
+        raise UserError("it is empty")
+    return Image.open(io.BytesIO(content), formats=_FORMATS)
+
+
+def _convert(image: Image.Image, channels: int) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey, 0..65535
+        wide = np.asarray(image).astype(np.float64)
+        image = Image.fromarray(np.clip(np.rint(wide / 257), 0, 255).astype(np.uint8))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode not in ("1", "L", "RGB"):  # palettes and CMYK
+        image = image.convert("RGB")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _resize(image: Image.Image, size: int, rule: str) -> Image.Image:
+    width, height = image.size
+    if rule == "stretch":
+        return image.resize((size, size), _FILTER)
+    if rule == "crop":
+        short = min(width, height)
+        left, top = (width - short) / 2, (height - short) / 2
+        box = (left, top, left + short, top + short)
+        return image.resize((size, size), _FILTER, box=box)
+    scale = size / max(width, height)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    canvas = Image.new(image.mode, (size, size))
+    corner = ((size - inner[0]) // 2, (size - inner[1]) // 2)
+    canvas.paste(image.resize(inner, _FILTER), corner)
+    return canvas

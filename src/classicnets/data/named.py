@@ -1,0 +1,210 @@
+"""The named data sets: where each is looked for, and how it is fetched once."""
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from classicnets.data.examples import Splits, digest, split
+from classicnets.data.images import resize_array
+from classicnets.errors import UserError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of a named set before it is there.
+
+    Args:
+        title: what it shows, and who made it.
+        image: (height, width, channels).
+        train_examples, test_examples: how many there are.
+        class_names: the name of class 0, 1, ...
+    """
+
+    title: str
+    image: tuple[int, int, int]
+    train_examples: int
+    test_examples: int
+    class_names: tuple[str, ...]
+
+
+_DIGIT_NAMES = tuple("0123456789")
+_FASHION_NAMES = (
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+_CIFAR10_NAMES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+_CIFAR100_NAMES = tuple(
+    """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy
+    bridge bus butterfly camel can castle caterpillar cattle chair chimpanzee clock
+    cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish forest
+    fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster
+    man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter
+    palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit
+    raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake
+    spider squirrel streetcar sunflower sweet_pepper table tank telephone television
+    tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman
+    worm""".split()  # noqa: SIM905 - a hundred lines of names would hide the rest
+)
+
+DATASETS: dict[str, Dataset] = {
+    "digits": Dataset(
+        "handwritten digits, 8x8, upscaled (Alpaydin, Kaynak 1998; in scikit-learn)",
+        (32, 32, 1),
+        1438,
+        359,
+        _DIGIT_NAMES,
+    ),
+    "mnist": Dataset(
+        "handwritten digits (LeCun, Cortes, Burges 1998)",
+        (28, 28, 1),
+        60000,
+        10000,
+        _DIGIT_NAMES,
+    ),
+    "fashion_mnist": Dataset(
+        "pictures of clothing (Xiao, Rasul, Vollgraf 2017)",
+        (28, 28, 1),
+        60000,
+        10000,
+        _FASHION_NAMES,
+    ),
+    "cifar10": Dataset(
+        "photographs of 10 kinds of things (Krizhevsky 2009)",
+        (32, 32, 3),
+        50000,
+        10000,
+        _CIFAR10_NAMES,
+    ),
+    "cifar100": Dataset(
+        "photographs of 100 kinds of things, fine labels (Krizhevsky 2009)",
+        (32, 32, 3),
+        50000,
+        10000,
+        _CIFAR100_NAMES,
+    ),
+}
+
+
+def load_digits(
+    *,
+    validation_fraction: float,
+    split_seed: int,
+    image_size: int,
+    channels: int,
+    resize: str,
+) -> Splits:
+    """The 1,797 digits of scikit-learn, 8x8 with values 0..16, made 32x32 uint8."""
+    # Imported here: it takes a second, and no other set needs it.
+    from sklearn.datasets import load_digits as load_scikit_digits
+
+    images, labels = load_scikit_digits(return_X_y=True)
+    pixels = np.rint(images * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
+    labels = labels.astype(np.int32)
+    inputs = resize_array(pixels, image_size or 32, channels or 1, resize)
+    return split(
+        name="digits",
+        class_names=_DIGIT_NAMES,
+        inputs=inputs,
+        labels=labels,
+        validation=None,
+        open_test=None,
+        validation_fraction=validation_fraction,
+        split_seed=split_seed,
+        fingerprint=digest(inputs, labels),
+        notes=(),
+    )
+
+
+def cache_folder() -> Path:
+    """Where sets are kept: `$CLASSICNETS_CACHE`, else the user's cache folder."""
+    chosen = os.environ.get("CLASSICNETS_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("classicnets"))
+
+
+def find(name: str) -> Path:
+    """The path of NAME.npz: in `$CLASSICNETS_DATA`, in the cache, or downloaded now."""
+    file = f"{name}.npz"
+    given = os.environ.get("CLASSICNETS_DATA")
+    if given:
+        folder = Path(given).expanduser()
+        if not folder.is_dir():
+            raise UserError(
+                f"CLASSICNETS_DATA must name a folder, {folder} is not there"
+            )
+        if (folder / file).exists():
+            return folder / file
+    cached = cache_folder() / file
+    if not cached.exists():
+        _download(name, cached)
+    return cached
+
+
+def _download(name: str, path: Path) -> None:
+    """Fetch a set through Keras and keep it as `path`, whole or not at all."""
+    import keras  # the only import of Keras in data/: it starts a backend
+
+    sources: dict[str, Callable[[], tuple]] = {
+        "mnist": keras.datasets.mnist.load_data,
+        "fashion_mnist": keras.datasets.fashion_mnist.load_data,
+        "cifar10": keras.datasets.cifar10.load_data,
+        "cifar100": keras.datasets.cifar100.load_data,
+    }
+    try:
+        # Keras shows its progress on stdout, which belongs to our command's results.
+        with contextlib.redirect_stdout(sys.stderr):
+            (x_train, y_train), (x_test, y_test) = sources[name]()
+    # Keras raises a bare Exception when the network is out of reach.
+    except Exception as error:  # noqa: BLE001
+        given = os.environ.get("CLASSICNETS_DATA") or "FOLDER"
+        raise UserError(
+            f"{name} is neither here nor can it be downloaded "
+            f"({' '.join(str(error).split())}); put {Path(given) / path.name} there "
+            f"and set CLASSICNETS_DATA={given}"
+        ) from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        with open(part, "wb") as stream:
+            np.savez(
+                stream,
+                x_train=x_train,
+                y_train=y_train,
+                x_test=x_test,
+                y_test=y_test,
+                class_names=np.array(DATASETS[name].class_names),
+            )
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

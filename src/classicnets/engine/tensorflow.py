@@ -1,0 +1,156 @@
+"""The engine on TensorFlow."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+
+def value_and_gradients(loss_function, variables, state):
+    """Differentiate a loss.
+
+    Args:
+        loss_function: Returns (loss, extras): a scalar and any structure of tensors.
+        variables: Keras variables to differentiate by.
+        state: Every variable that the loss reads or writes.
+
+    Returns:
+        ((loss, extras), gradients), one gradient a variable.
+    """
+    with tf.GradientTape() as tape:
+        loss, extras = loss_function()
+    return (loss, extras), tape.gradient(loss, [v.value for v in variables])
+
+
+def compile_steps(step, state, logs):
+    """Compile a loop over steps.
+
+    Args:
+        step: Called as step(arrays, batch); returns a dict of scalars.
+        state: Every variable that the step reads or writes.
+        logs: The keys of that dict.
+
+    Returns:
+        run(arrays, batches, steps): `batches` has a leading axis, of which the first
+        `steps` are run; `arrays` are the same for all. Returns the sums of the
+        scalars as floats.
+    """
+
+    @tf.function(autograph=False)
+    def loop(arrays, batches, steps):
+        def body(i, totals):
+            values = step(arrays, {key: rows[i] for key, rows in batches.items()})
+            return i + 1, {k: totals[k] + tf.cast(values[k], tf.float32) for k in logs}
+
+        start = (tf.constant(0), {key: tf.constant(0.0) for key in logs})
+        return tf.while_loop(lambda i, _: i < steps, body, start, parallel_iterations=1)
+
+    def run(arrays, batches, steps):
+        _, totals = loop(arrays, batches, tf.constant(steps))
+        return {key: float(value) for key, value in totals.items()}
+
+    return run
+
+
+def compile_function(function, state):
+    """Compile function(arrays, batch), which writes no variable; returns NumPy."""
+    compiled = tf.function(function, autograph=False)
+    return lambda arrays, batch: compiled(arrays, batch).numpy()
+
+
+def to_device(array):
+    """Copy a NumPy array to the device."""
+    return tf.convert_to_tensor(np.asarray(array))
+
+
+def device() -> str:
+    """Name the device that computes."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "CPU"
+    return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+
+
+def make_deterministic() -> None:
+    """Refuse operations whose result depends on the order of threads."""
+    tf.config.experimental.enable_op_determinism()
+
+
+def fast_kernel(layer, shape):
+    """Return a faster function (layer, x, training) than `layer` itself, or None."""
+    if shape is None or len(shape) != 4:
+        return None
+    if type(layer) is layers.BatchNormalization and layer.axis in (-1, 3):
+        if layer.scale and layer.center and not layer.renorm:
+            return _batch_normalization
+    if type(layer) is layers.Conv2D and not tf.config.list_physical_devices("GPU"):
+        height, width = layer.compute_output_shape(shape)[1:3]
+        # Measured on two AMX cores with 512 channels: 3.3 times sooner at 4x4,
+        # 2.6 times at 2x2; no gain from 8x8 with 256 channels on.
+        if layer.kernel_size == (3, 3) and layer.strides == (1, 1):
+            same = layer.padding == "same" and layer.dilation_rate == (1, 1)
+            if same and layer.groups == 1 and height * width <= 16:
+                return _small_convolution
+    return None
+
+
+def _batch_normalization(layer, x, training):
+    """Normalize in one pass over the data instead of five."""
+    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=ops.convert_to_tensor(layer.gamma),
+        offset=ops.convert_to_tensor(layer.beta),
+        mean=tf.zeros(0) if training else ops.convert_to_tensor(layer.moving_mean),
+        variance=(
+            tf.zeros(0) if training else ops.convert_to_tensor(layer.moving_variance)
+        ),
+        epsilon=layer.epsilon,
+        is_training=training,
+    )
+    if training:
+        count = tf.cast(tf.size(x) // tf.shape(x)[-1], tf.float32)
+        variance *= (count - 1) / count  # Keras keeps the biased estimate
+        keep = layer.momentum
+        layer.moving_mean.assign(layer.moving_mean * keep + mean * (1 - keep))
+        layer.moving_variance.assign(
+            layer.moving_variance * keep + variance * (1 - keep)
+        )
+    return outputs
+
+
+def _small_convolution(layer, x, training):
+    """Convolve 3x3; the kernel's gradient is nine matrix products.
+
+    oneDNN parallelizes that gradient over image rows and columns; on maps of 4x4 or
+    2x2 pixels there are too few of them to fill the matrix unit.
+    """
+    # A custom gradient takes tensors: outside of a graph this is the tf.Variable.
+    kernel = tf.identity(ops.convert_to_tensor(layer.kernel))
+    outputs = _convolve_small(x, kernel)
+    if layer.use_bias:
+        outputs = tf.nn.bias_add(outputs, ops.convert_to_tensor(layer.bias))
+    return layer.activation(outputs) if layer.activation else outputs
+
+
+@tf.custom_gradient
+def _convolve_small(x, kernel):
+    def gradient(upstream):
+        by_input = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(x), 1, "SAME")
+        height, width, channels = x.shape[1:]
+        padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        flat = tf.reshape(upstream, (-1, kernel.shape[-1]))
+        by_kernel = [
+            tf.matmul(
+                tf.reshape(
+                    padded[:, row : row + height, column : column + width],
+                    (-1, channels),
+                ),
+                flat,
+                transpose_a=True,
+            )
+            for row in range(3)
+            for column in range(3)
+        ]
+        return by_input, tf.reshape(tf.stack(by_kernel), kernel.shape)
+
+    return tf.nn.conv2d(x, kernel, 1, "SAME"), gradient

@@ -1,0 +1,19 @@
+"""The error a person can mend: one line that says what must hold and what came."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Wrong input. The command prints its one line and exits with code 2."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the end of an error line: the known word closest to `word`, or all."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(words)}."
+
+
+class RunError(RuntimeError):
+    """A run that cannot go on. The command prints its one line and exits with 1."""

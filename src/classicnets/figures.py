@@ -1,0 +1,159 @@
+"""The pictures of a report: numbers and pixels in, SVG and PNG text out.
+
+Charts are SVG written here rather than drawn by a plotting library: their colours
+come from the page's style sheet, so they follow its dark mode, and their text
+stays text. Pictures of examples are PNG at their own size; the page enlarges them
+by whole factors, so that every pixel stays a square.
+"""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+# In the chart's own units; the page scales it to the width it has.
+_WIDTH, _HEIGHT = 420, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
+
+# Wong's colours (Nature Methods 8:441, 2011): told apart by colour-blind readers.
+_BLUE, _VERMILION = (0, 114, 178), (213, 94, 0)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart.
+
+    Args:
+        label: what it shows; also its style: "training" or "validation".
+        points: (x, y), in the order of x.
+    """
+
+    label: str
+    points: Sequence[tuple[float, float]]
+
+
+def chart(title: str, lines: Sequence[Line], *, percent: bool = False) -> str:
+    """Draws lines over epochs.
+
+    Args:
+        title: read aloud to those who cannot see the chart.
+        lines: at least one of them with a point; all values finite.
+        percent: whether the values are shares, to be written as per cent.
+
+    Returns:
+        An `<svg>` element. Its classes are styled by the page.
+    """
+    xs = [x for line in lines for x, _ in line.points]
+    ys = [y for line in lines for _, y in line.points]
+    x_ticks = [x for x in ticks(min(xs), max(xs), count=6) if x.is_integer()]
+    y_ticks = ticks(min(ys), max(ys), count=5)
+    x_low, x_high = min(xs), max(xs)
+    y_low, y_high = y_ticks[0], y_ticks[-1]
+
+    def across(x: float) -> float:
+        share = (x - x_low) / (x_high - x_low) if x_high > x_low else 0.5
+        return _LEFT + 6 + share * (_WIDTH - _LEFT - _RIGHT - 12)
+
+    def down(y: float) -> float:
+        return _TOP + (y_high - y) / (y_high - y_low) * (_HEIGHT - _TOP - _BOTTOM)
+
+    size, label = f"0 0 {_WIDTH} {_HEIGHT}", html.escape(title)
+    parts = [f'<svg viewBox="{size}" role="img" aria-label="{label}">']
+    for y in y_ticks:
+        parts.append(
+            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" '
+            f'y1="{down(y):.1f}" y2="{down(y):.1f}"/>'
+            f'<text class="tick" text-anchor="end" x="{_LEFT - 8}" '
+            f'y="{down(y) + 4:.1f}">{_number(y, percent)}</text>'
+        )
+    for x in x_ticks:
+        if x_low <= x <= x_high:
+            parts.append(
+                f'<text class="tick" text-anchor="middle" x="{across(x):.1f}" '
+                f'y="{_HEIGHT - _BOTTOM + 18}">{x:g}</text>'
+            )
+    parts.append(
+        f'<text class="tick" text-anchor="middle" x="{(_LEFT + _WIDTH) / 2:.0f}" '
+        f'y="{_HEIGHT - 4}">epoch</text>'
+    )
+    for line in lines:
+        style = html.escape(line.label.replace(" ", "-"))
+        path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in line.points)
+        parts.append(f'<polyline class="curve {style}" points="{path}"/>')
+        for x, y in line.points:
+            says = f"epoch {x:g}, {line.label}: {_number(y, percent, digits=4)}"
+            parts.append(
+                f'<circle class="dot {style}" cx="{across(x):.1f}" '
+                f'cy="{down(y):.1f}" r="{3 if len(xs) < 60 else 1.2}">'
+                f"<title>{html.escape(says)}</title></circle>"
+            )
+    return "".join([*parts, "</svg>"])
+
+
+def ticks(low: float, high: float, *, count: int) -> list[float]:
+    """Round numbers from at or below `low` to at or above `high`, about `count`."""
+    if high <= low:
+        margin = abs(low) * 0.1 or 0.1
+        low, high = low - margin, high + margin
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = min((m * power for m in (1, 2, 5, 10)), key=lambda s: abs(s - rough))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [float(f"{k * step:.10g}") for k in range(first, last + 1)]
+
+
+def picture(image: np.ndarray, *, largest: int = 128) -> tuple[str, int, int]:
+    """Makes an example fit for a page.
+
+    Args:
+        image: (height, width, 1 or 3) uint8.
+        largest: pixels a side above which it is made smaller.
+
+    Returns:
+        A data URI, and the width and height to show it at: whole multiples of the
+        picture's own, near 96 pixels.
+    """
+    drawn = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    drawn.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+    factor = max(1, round(96 / max(drawn.size)))
+    return _data_uri(drawn), drawn.width * factor, drawn.height * factor
+
+
+def confusion_picture(confusion: np.ndarray) -> tuple[str, int]:
+    """Draws a large confusion matrix, a square of pixels a cell.
+
+    Args:
+        confusion: (classes, classes) counts, a row a true class.
+
+    Returns:
+        A data URI and the side in pixels. Right answers are blue, confusions
+        vermilion, and what never happened is transparent: it fits both a light
+        page and a dark one.
+    """
+    classes = len(confusion)
+    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    pixels = np.empty((classes, classes, 4), np.uint8)
+    pixels[..., :3] = _VERMILION
+    pixels[np.arange(classes), np.arange(classes), :3] = _BLUE
+    # The root shows the rare: 2 % is drawn at 14 % strength, and 0 stays 0.
+    pixels[..., 3] = np.round(255 * np.sqrt(share))
+    side = max(1, 600 // classes)
+    pixels = pixels.repeat(side, axis=0).repeat(side, axis=1)
+    return _data_uri(Image.fromarray(pixels)), classes * side
+
+
+def _number(value: float, percent: bool, *, digits: int = 3) -> str:
+    if percent:
+        return f"{100 * value:.{digits}g}\N{NARROW NO-BREAK SPACE}%"
+    return f"{value:.{digits}g}"
+
+
+def _data_uri(image: Image.Image) -> str:
+    data = io.BytesIO()
+    image.save(data, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()

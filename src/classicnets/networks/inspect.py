@@ -1,0 +1,63 @@
+"""What is in a network: its layers, their shapes, parameters and multiply-adds."""
+
+import math
+from typing import NamedTuple
+
+import keras
+from keras import layers
+
+
+class Row(NamedTuple):
+    """A layer in a network's summary."""
+
+    layer: str  # name, and class in brackets
+    output_shape: tuple[int | None, ...]  # without the batch
+    parameters: int
+    multiply_adds: int  # for one example
+
+
+def summary(network: keras.Model) -> list[Row]:
+    """Return a row for every layer of `network`, in the order it computes them.
+
+    Multiply-adds are counted as the papers do: those of convolutions and dense layers,
+    without biases, normalization, activations and pooling.
+
+    Raises:
+        ValueError: When a convolution's image sides are not known.
+    """
+    rows = []
+    for layer in network.layers:
+        # The first node is the one made with the layer: a clone of the network that
+        # shares its layers, on another input size, adds later ones.
+        node = layer._inbound_nodes[0]
+        output_shape = tuple(node.output_tensors[0].shape[1:])
+        rows.append(
+            Row(
+                layer=f"{layer.name} ({type(layer).__name__})",
+                output_shape=output_shape,
+                parameters=layer.count_params(),
+                multiply_adds=_multiply_adds(layer, output_shape),
+            )
+        )
+    return rows
+
+
+def multiply_adds(network: keras.Model) -> int:
+    """Return the multiply-adds of `network` for one example, as `summary` counts."""
+    return sum(row.multiply_adds for row in summary(network))
+
+
+def _multiply_adds(layer: layers.Layer, output_shape: tuple[int | None, ...]) -> int:
+    if not isinstance(layer, layers.Conv2D | layers.Dense):
+        return 0
+    # A weight is used once for each place of the output: (height, width) or, for a
+    # dense layer on a vector, ().
+    places = 1
+    for side in output_shape[:-1]:
+        if side is None:
+            raise ValueError(
+                f"{layer.name} must have a known output size to count its "
+                f"multiply-adds, got {output_shape}."
+            )
+        places *= side
+    return places * math.prod(layer.kernel.shape)

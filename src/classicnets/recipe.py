@@ -1,0 +1,217 @@
+"""A recipe: everything that decides a training run, as plain data."""
+
+import dataclasses
+import importlib.resources
+import math
+import pathlib
+import tomllib
+import typing
+
+from classicnets.errors import UserError, nearest
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What to train, on what, and how. Read from a TOML file of the same shape.
+
+    Where 0 (or an empty text or list) is a default, it means "not used".
+    """
+
+    # What is learnt, from what.
+    network: str
+    data: str
+    epochs: int
+    task: str = "classify"
+    network_options: dict = dataclasses.field(default_factory=dict)
+    weights: str = ""  # file to start from: .keras, .safetensors or .pth
+    freeze: bool = False  # train only the head on top of `weights`
+    seed: int = 0  # of weights, order, augmentation and dropout
+
+    # Data.
+    validation_fraction: float = 0.1  # of the training split
+    split_seed: int = 0  # fixed apart from `seed`, so that seeds share their splits
+    image_size: int = 0  # pixels a side; 0: as the data are
+    channels: int = 0  # 1 or 3; 0: as the data are
+    resize: str = "crop"
+    allow_corrupt: bool = False
+    normalize: bool = True  # by mean and deviation of the training split's channels
+
+    # Augmentation of training images.
+    crop_padding: int = 0  # pixels added on each side before a random crop
+    flip: bool = False  # left to right, one image in two
+    cutout: int = 0  # pixels a side of a square set to the mean (1708.04552)
+    mixup: float = 0.0  # alpha of Beta(alpha, alpha) (1710.09412)
+    cutmix: float = 0.0  # alpha of Beta(alpha, alpha) (1905.04899)
+    progressive_sizes: list = dataclasses.field(default_factory=list)
+    # [[first epoch, pixels a side], ...]: smaller pictures at first
+
+    # Learning.
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 0.0  # sgd, adam: L2 in the gradient; adamw: decoupled
+    decay_all: bool = True  # also biases and batch norm; false: kernels only
+    schedule: str = "cosine"
+    warmup_epochs: float = 0.0  # one_cycle: length of the rise
+    milestones: list = dataclasses.field(default_factory=list)  # step: epochs
+    step_factor: float = 0.1
+    label_smoothing: float = 0.0
+    gradient_clip: float = 0.0  # global norm
+    ema: float = 0.0  # decay a step of the averaged weights
+    early_stopping: int = 0  # epochs without a better validation accuracy
+
+    # Computing.
+    precision: str = "float32"
+    fast_kernels: bool = True
+    deterministic: bool = False
+    steps_per_call: int = 10
+    evaluation_batch_size: int = 500
+    checkpoint_minutes: float = 10.0
+
+
+CHOICES = {
+    "optimizer": ("sgd", "adam", "adamw"),
+    "schedule": ("constant", "cosine", "one_cycle", "step"),
+    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "resize": ("crop", "fit", "stretch"),
+    "channels": (0, 1, 3),
+}
+POSITIVE = ("epochs", "batch_size", "steps_per_call", "evaluation_batch_size")
+FRACTIONS = ("validation_fraction", "label_smoothing", "ema", "momentum")
+FIELDS = {field.name: field.type for field in dataclasses.fields(Recipe)}
+
+
+def load(source: str | pathlib.Path, changes: typing.Iterable[str] = ()) -> Recipe:
+    """Read a recipe and change some of its values.
+
+    Args:
+        source: Name of a shipped recipe, or path of a TOML file.
+        changes: Texts such as "epochs=3"; `network_options.depth=34` sets an option.
+
+    Raises:
+        UserError: For an unknown recipe, key, or choice, or a value of the wrong type.
+    """
+    values = _read(find(source))
+    for change in changes:
+        key, separator, text = change.partition("=")
+        if not separator:
+            raise UserError(f"a change must look like key=value, got {change!r}.")
+        target = values
+        *tables, key = key.strip().split(".")
+        for table in tables:
+            target = target.setdefault(table, {})
+            if not isinstance(target, dict):
+                raise UserError(f"{table} is not a table, so {change!r} cannot be set.")
+        target[key] = _value(text.strip())
+    return build(values)
+
+
+def build(values: dict[str, typing.Any]) -> Recipe:
+    """Make a recipe of plain values, or say which one is wrong."""
+    checked = {key: _checked(key, value) for key, value in values.items()}
+    for key in ("network", "data", "epochs"):
+        if key not in checked:
+            raise UserError(f"a recipe must set {key}.")
+    return Recipe(**checked)
+
+
+def names() -> list[str]:
+    """Return the names of the shipped recipes."""
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in _shipped().iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def find(source: str | pathlib.Path) -> pathlib.Path:
+    """Return the path of a recipe given by name or path."""
+    shipped = pathlib.Path(str(_shipped())) / f"{source}.toml"
+    if shipped.is_file():
+        return shipped
+    path = pathlib.Path(source)
+    if path.is_file():
+        return path
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        raise UserError(f"no recipe file at {path}.")
+    raise UserError(f"no recipe named {str(source)!r}. {nearest(str(source), names())}")
+
+
+def to_toml(recipe: Recipe) -> str:
+    """Write the complete recipe as TOML that `load` reads back to an equal one."""
+    values = dataclasses.asdict(recipe)
+    options = values.pop("network_options")
+    lines = [f"{key} = {_literal(value)}" for key, value in values.items()]
+    if options:
+        lines.append("\n[network_options]")
+        lines += [f"{key} = {_literal(value)}" for key, value in options.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _shipped():
+    return importlib.resources.files("classicnets") / "recipes"
+
+
+def _read(path: pathlib.Path) -> dict[str, typing.Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a TOML file: {error}.") from None
+
+
+def _value(text: str) -> typing.Any:
+    """Read a value as TOML; what is not TOML is a text without its quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _checked(key: str, value: typing.Any) -> typing.Any:
+    if key not in FIELDS:
+        raise UserError(f"unknown key {key!r}. {nearest(key, FIELDS)}")
+    wanted = FIELDS[key]
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        raise UserError(f"{key} must be {wanted.__name__}, got {value!r}.")
+    if key in CHOICES and value not in CHOICES[key]:
+        choices = ", ".join(str(choice) for choice in CHOICES[key])
+        raise UserError(f"{key} must be one of {choices}, got {value!r}.")
+    if key in POSITIVE and value < 1:
+        raise UserError(f"{key} must be at least 1, got {value}.")
+    if key in FRACTIONS and not 0 <= value < 1:
+        raise UserError(f"{key} must be at least 0 and below 1, got {value}.")
+    if wanted in (int, float) and not (0 <= value < math.inf):
+        raise UserError(f"{key} must be finite and not negative, got {value}.")
+    if key == "progressive_sizes":
+        _check_progressive_sizes(value)
+    if key == "milestones" and not all(type(epoch) is int for epoch in value):
+        raise UserError(f"milestones must be epochs such as [60, 120], got {value}.")
+    return value
+
+
+def _check_progressive_sizes(sizes: list) -> None:
+    pairs = all(
+        isinstance(pair, list) and [type(n) for n in pair] == [int, int]
+        for pair in sizes
+    )
+    epochs = [pair[0] for pair in sizes] if pairs else []
+    if sizes and (not pairs or epochs[0] != 0 or epochs != sorted(set(epochs))):
+        raise UserError(
+            "progressive_sizes must be [[first epoch, pixels], ...] from epoch 0 on "
+            f"with rising epochs, got {sizes}."
+        )
+
+
+def _literal(value: typing.Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_literal(item) for item in value) + "]"
+    return repr(value)

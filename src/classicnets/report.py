@@ -1,0 +1,320 @@
+"""One page about a run: what it learned, how, and how to do it again.
+
+Everything comes from the files of the run's folder, so a report needs no backend
+and works for a run that was made elsewhere, is still going, or was broken off:
+what is not there, the page says is not there. The page is one file that loads
+nothing, follows the reader's light or dark mode, and fits a phone.
+"""
+
+import importlib.resources
+import math
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import markupsafe
+import numpy as np
+
+from classicnets import figures
+from classicnets.run import Run
+
+# Up to here a confusion matrix is a table with counts; beyond, it is a picture.
+_TABLE_CLASSES = 20
+_CONFUSIONS = 15  # the most frequent ones, listed
+_WORST_CLASSES = 15  # shown before the reader asks for all
+
+
+def write(run: Run) -> Path:
+    """Writes report.html into the run's folder.
+
+    Args:
+        run: of any state. Only its files are read.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: a file of the run is there but cannot be read.
+    """
+    run.save_text("report.html", _page().render(_content(run)))
+    return run.path / "report.html"
+
+
+def _page() -> jinja2.Template:
+    # autoescape: class names and folder names are a stranger's text. Chainable: a
+    # key that a run's file lacks is empty, which the page then says in words.
+    pages = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.ChainableUndefined,
+    )
+    pages.filters["percent"] = _percent
+    pages.filters["duration"] = _duration
+    files = importlib.resources.files("classicnets")
+    source = (files / "report.html.j2").read_text(encoding="utf-8")
+    return pages.from_string(source)
+
+
+def _content(run: Run) -> dict[str, Any]:
+    """Everything the page shows, by the names that report.html.j2 uses."""
+    metrics, history = run.metrics, run.history
+    recipe_text = (run.path / "recipe.toml").read_text(encoding="utf-8")
+    recipe = _values(recipe_text)
+    split = next((s for s in ("test", "validation") if s in metrics), None)
+    measured = metrics[split] if split else {}
+    confusion = np.asarray(measured.get("confusion") or [], dtype=np.int64)
+    classes = _class_names(metrics, len(confusion))
+    folder = shlex.quote(f"{run.path.parent.name}/{run.name}")
+    return {
+        "name": run.name,
+        "recipe": recipe,
+        "recipe_text": recipe_text.strip(),
+        "environment": run.environment,
+        "status": run.status,
+        "epochs_done": len(history),
+        "seconds": _training_seconds(run),
+        "split": split,
+        "measured": measured,
+        "interval": _interval(measured),
+        "evaluations": metrics,
+        "charts": _charts(history),
+        "classes": classes,
+        "confusion": _confusion_rows(confusion),
+        "confusion_picture": _confusion_picture(confusion),
+        "confusions": _most_frequent(confusion, classes),
+        "worst": _worst_first(measured.get("per_class") or []),
+        "worst_shown": _WORST_CLASSES,
+        "samples": _samples(run, split, classes) if split else {},
+        "input_shape": _input_shape(run),
+        "folder": folder,
+        "train_command": _train_command(run.name, recipe, folder),
+        "has_model": (run.path / "model.keras").is_file(),
+    }
+
+
+def _values(recipe_text: str) -> dict[str, Any]:
+    """The recipe's plain values; a recipe of another version is no reason to fail."""
+    try:
+        return tomllib.loads(recipe_text)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _class_names(metrics: dict[str, Any], count: int) -> list[str]:
+    for measured in metrics.values():
+        names = [str(row["name"]) for row in measured.get("per_class") or []]
+        if names:
+            return names
+    return [str(index) for index in range(count)]
+
+
+def _training_seconds(run: Run) -> float | None:
+    """Seconds of all epochs together; of the status file where no epoch says."""
+    seconds = [row["seconds"] for row in run.history if "seconds" in row]
+    if seconds:
+        return sum(seconds)
+    return run.status.get("seconds")
+
+
+def _interval(measured: dict[str, Any]) -> tuple[float, float] | None:
+    """Wilson's 95 % interval of the accuracy: what so few examples can tell."""
+    examples, share = measured.get("examples"), measured.get("top1")
+    if not examples or share is None:
+        return None
+    z = 1.96
+    middle = (share + z * z / (2 * examples)) / (1 + z * z / examples)
+    spread = math.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2) / (
+        1 + z * z / examples
+    )
+    return middle - z * spread, middle + z * spread
+
+
+def _charts(history: list[dict[str, float]]) -> list[dict[str, Any]]:
+    """Loss, accuracy and learning rate over epochs, as far as they were recorded."""
+    wanted = {
+        "Loss": {
+            "training": ("loss", "train_loss"),
+            "validation": ("validation_loss", "val_loss"),
+        },
+        "Accuracy": {
+            "training": ("accuracy", "top1", "train_accuracy", "train_top1"),
+            "validation": ("validation_accuracy", "validation_top1", "val_accuracy"),
+        },
+        "Learning rate": {"learning rate": ("learning_rate",)},
+    }
+    charts = []
+    for title, columns in wanted.items():
+        percent = title == "Accuracy"
+        lines = [
+            figures.Line(label, points)
+            for label, names in columns.items()
+            if (points := _points(history, names))
+        ]
+        if lines:
+            charts.append(
+                {
+                    "title": title,
+                    "labels": [line.label for line in lines],
+                    "note": _best(lines, title),
+                    # Safe: figures.chart escapes every text it is given.
+                    "svg": markupsafe.Markup(
+                        figures.chart(title, lines, percent=percent)
+                    ),
+                }
+            )
+    return charts
+
+
+def _points(
+    history: list[dict[str, float]], names: tuple[str, ...]
+) -> list[tuple[float, float]]:
+    """(epoch, value) of the first of the columns that has finite values."""
+    for name in names:
+        points = [
+            (row.get("epoch", position), row[name])
+            for position, row in enumerate(history, start=1)
+            if math.isfinite(row.get(name, math.nan))
+        ]
+        if points:
+            return points
+    return []
+
+
+def _best(lines: list[figures.Line], title: str) -> str:
+    """What a reader would look for in the chart with a ruler."""
+    for line in lines:
+        if line.label == "validation":
+            choose = min if title == "Loss" else max
+            epoch, value = choose(line.points, key=lambda point: point[1])
+            says = _percent(value) if title == "Accuracy" else f"{value:.4g}"
+            return f"best validation {says}, epoch {epoch:g}"
+    highest = max(value for _, value in lines[0].points)
+    return f"highest {highest:.4g}" if title == "Learning rate" else ""
+
+
+def _confusion_rows(confusion: np.ndarray) -> list[list[dict[str, Any]]]:
+    """The cells of a small matrix; `strength` is the root of a row's share."""
+    if not 0 < len(confusion) <= _TABLE_CLASSES:
+        return []
+    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    return [
+        [
+            {
+                "count": int(count),
+                "right": row == column,
+                "share": float(share[row, column]),
+                "strength": round(float(share[row, column]) ** 0.5, 3),
+            }
+            for column, count in enumerate(counts)
+        ]
+        for row, counts in enumerate(confusion)
+    ]
+
+
+def _confusion_picture(confusion: np.ndarray) -> tuple[str, int] | None:
+    if len(confusion) <= _TABLE_CLASSES:
+        return None
+    return figures.confusion_picture(confusion)
+
+
+def _most_frequent(confusion: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
+    """The confusions of a matrix too large to be read cell by cell."""
+    if len(confusion) <= _TABLE_CLASSES:
+        return []
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    # stable: of equal counts the one of the earlier class comes first
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
+    cells = [(int(cell) // len(wrong), int(cell) % len(wrong)) for cell in order]
+    return [
+        {
+            "label": names[row],
+            "predicted": names[column],
+            "count": int(wrong[row, column]),
+            "of": int(confusion[row].sum()),
+        }
+        for row, column in cells
+        if wrong[row, column]
+    ]
+
+
+def _worst_first(per_class: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By recall; classes without an example, which have none, at the end."""
+
+    def rank(row: dict[str, Any]) -> tuple[bool, float]:
+        recall = row.get("recall") if row.get("examples") else None
+        return recall is None, recall or 0.0
+
+    return sorted(per_class, key=rank)
+
+
+def _samples(run: Run, split: str, names: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """The examples of samples/SPLIT.npz as pictures: wrong ones and right ones."""
+    arrays = run.samples(split)
+    if not {"images", "labels", "predicted", "probability"} <= arrays.keys():
+        return {}
+
+    def name(label: int) -> str:
+        return names[label] if 0 <= label < len(names) else str(label)
+
+    found: dict[str, list[dict[str, Any]]] = {"wrong": [], "right": []}
+    rows = zip(
+        arrays["images"],
+        arrays["labels"].tolist(),
+        arrays["predicted"].tolist(),
+        arrays["probability"].tolist(),
+        strict=True,
+    )
+    for image, label, predicted, probability in rows:
+        uri, width, height = figures.picture(image)
+        found["right" if label == predicted else "wrong"].append(
+            {
+                "uri": uri,
+                "width": width,
+                "height": height,
+                "label": name(label),
+                "predicted": name(predicted),
+                "probability": probability,
+            }
+        )
+    return found
+
+
+def _input_shape(run: Run) -> str:
+    """(n, height, width, channels) of the pictures the network takes, if known."""
+    for split in ("test", "validation"):
+        images = run.samples(split).get("images")
+        if images is not None and len(images):
+            return f"(n, {', '.join(map(str, images.shape[1:]))})"
+    return "(n, height, width, channels)"
+
+
+def _train_command(name: str, recipe: dict[str, Any], folder: str) -> str:
+    """Trains the same recipe under the same name; the seed is in the recipe."""
+    ending = rf"-{re.escape(str(recipe.get('seed', 0)))}(-\d+)?$"
+    return shlex.join(
+        ["classicnets", "train", f"{shlex.split(folder)[0]}/recipe.toml"]
+        + ["--name", re.sub(ending, "", name)]
+    )
+
+
+def _percent(share: object, digits: int = 1) -> str:
+    if not isinstance(share, int | float):  # null, or not in the file
+        return "–"
+    return f"{100 * share:.{digits}f}\N{NARROW NO-BREAK SPACE}%"
+
+
+def _duration(seconds: float | None) -> str:
+    """The two units that matter: 45 s, 12 min 5 s, 3 h 20 min."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

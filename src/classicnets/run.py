@@ -1,0 +1,442 @@
+"""A run's folder: what is in it, how it is made, how it is opened.
+
+    runs/NAME-SEED/
+        recipe.toml         everything that decided the run, complete
+        environment.json    versions, backend, device, command, commit, data
+        status.json         running, finished, stopped or failed, and what is known
+        history.csv         a row an epoch; events.out.tfevents.* says the same
+        metrics.json        a block a split, with the number of examples counted
+        checkpoints/        the exact state of the training
+        model.keras         the trained network; takes raw pixels
+        samples/SPLIT.npz   right and wrong examples of a split
+        report.html         all of it as a page
+
+The files are the truth: a property reads its file each time, so that a second
+process (a report, a person) sees what the training has written so far. Every
+file but TensorBoard's is written whole under a temporary name and then renamed:
+a reader meets the old text or the new one, never a half.
+"""
+
+import csv
+import difflib
+import importlib.metadata
+import io
+import json
+import math
+import os
+import platform
+import re
+import secrets
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from classicnets import recipe as recipes
+from classicnets import tensorboard
+from classicnets.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+State = Literal["running", "finished", "stopped", "failed"]
+
+# What each backend is called in the package index; the first one installed counts.
+_BACKEND_PACKAGES = {
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),
+    "jax": ("jax",),
+    "torch": ("torch",),
+}
+
+
+class Run:
+    """A run's folder, opened.
+
+    Args:
+        path: the folder, `runs/NAME-SEED`. Nothing is read before it is asked for.
+
+    Raises:
+        UserError: the folder is not there, or is no run.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).resolve()
+        if not self.path.is_dir():
+            raise UserError(f"a run is a folder, got {path}.{_nearest_run(self.path)}")
+        if not (self.path / "recipe.toml").is_file():
+            raise UserError(
+                f"a run's folder holds recipe.toml, {path} does not."
+                f"{_nearest_run(self.path)}"
+            )
+        self._events: Path | None = None  # this opening's TensorBoard file
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, `NAME-SEED`."""
+        return self.path.name
+
+    @cached_property
+    def recipe(self) -> recipes.Recipe:
+        """Everything that decided the run."""
+        return recipes.load(str(self.path / "recipe.toml"))
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """Where the run was made: what `environment()` returned then."""
+        return self._read_json("environment.json")
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """`state`, `updated` (UTC) and the facts of the last `set_status`."""
+        return self._read_json("status.json")
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The metrics by split; empty before the first evaluation."""
+        return self._read_json("metrics.json")
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The rows of history.csv; a value that was not measured has no key."""
+        path = self.path / "history.csv"
+        if not path.is_file():
+            return []
+        with path.open(newline="", encoding="utf-8") as lines:
+            try:
+                return [
+                    {name: float(cell) for name, cell in row.items() if cell}
+                    for row in csv.DictReader(lines)
+                ]
+            except (TypeError, ValueError) as error:
+                raise UserError(
+                    f"every cell of {path} must be a number: {error}."
+                ) from None
+
+    @cached_property
+    def model(self) -> "keras.Model":
+        """The trained network, loaded from model.keras without running its code."""
+        path = self.path / "model.keras"
+        if not path.is_file():
+            raise UserError(
+                f"a finished run has model.keras, {self.name} has none: "
+                f"it is {self.status.get('state', 'in an unknown state')}."
+            )
+        import keras
+
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+    def evaluate(self, split: str = "test", data: str | None = None) -> dict[str, Any]:
+        """Measures the network on a split and writes metrics.json.
+
+        Args:
+            split: "validation" or "test".
+            data: a data set's name or path instead of the recipe's own.
+
+        Returns:
+            The metrics of the split.
+        """
+        # The one import that points up: a person expects it of a run in hand, and
+        # evaluation knows runs, so it can only happen when it is called.
+        from classicnets import evaluation
+
+        return evaluation.evaluate(self, split, data=data)
+
+    def set_status(self, state: State, **facts: Any) -> None:
+        """Replaces status.json by `state`, the time and `facts`.
+
+        Facts of an earlier state do not stay: a failure's reason would otherwise
+        outlive the resume that got past it.
+        """
+        if state not in get_args(State):
+            raise ValueError(f"state must be one of {get_args(State)}, got {state!r}.")
+        self.save_json("status.json", {"state": state, "updated": _now(), **facts})
+
+    def append_history(self, row: Mapping[str, float]) -> None:
+        """Adds a row to history.csv and the same numbers to TensorBoard.
+
+        The first row fixes the columns; a later one may leave some out. With a
+        column `epoch`, rows of this epoch and later ones are replaced: they are
+        what a training wrote after the checkpoint it has since resumed from.
+        """
+        rows: list[Mapping[str, float]] = list(self.history)
+        columns = self._history_columns() or list(row)
+        if unknown := set(row) - set(columns):
+            raise ValueError(
+                f"the first row fixed the columns {columns}, got also {unknown}."
+            )
+        before = len(rows)
+        if "epoch" in row:
+            rows = [old for old in rows if old.get("epoch", 0) < row["epoch"]]
+        rows.append(row)
+        text = io.StringIO()
+        table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows({k: _cell(v) for k, v in old.items()} for old in rows)
+        self.save_text("history.csv", text.getvalue())
+
+        step = int(row.get("epoch", len(rows)))
+        if self._events is None:
+            self._events = tensorboard.new_file(self.path)
+        if len(rows) <= before:
+            tensorboard.forget_from(self._events, step)
+        scalars = {name: value for name, value in row.items() if name != "epoch"}
+        tensorboard.write_scalars(self._events, scalars, step)
+
+    def save_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
+        """Puts `metrics` under the split's name in metrics.json."""
+        self.save_json("metrics.json", {**self.metrics, split: metrics})
+
+    def save_samples(self, split: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Writes samples/SPLIT.npz: images, labels, predicted, probability."""
+        data = io.BytesIO()
+        np.savez_compressed(data, allow_pickle=False, **dict(arrays))
+        (self.path / "samples").mkdir(exist_ok=True)
+        write_atomically(self.path / "samples" / f"{split}.npz", data.getvalue())
+
+    def samples(self, split: str) -> dict[str, np.ndarray]:
+        """The arrays of samples/SPLIT.npz; empty when there are none."""
+        path = self.path / "samples" / f"{split}.npz"
+        if not path.is_file():
+            return {}
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} must hold plain arrays: {error}") from None
+
+    def save_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Writes a file of the folder as JSON; NumPy's numbers are understood."""
+        text = json.dumps(_plain(content), indent=2, ensure_ascii=False)
+        self.save_text(name, text + "\n")
+
+    def save_text(self, name: str, text: str) -> None:
+        """Writes a file of the folder, whole or not at all."""
+        write_atomically(self.path / name, text.encode())
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        if not path.is_file():
+            return {}
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{path} must be JSON: {error}.") from None
+        if not isinstance(content, dict):
+            raise UserError(f"{path} must be a JSON object, got {content!r:.60}.")
+        return content
+
+    def _history_columns(self) -> list[str]:
+        path = self.path / "history.csv"
+        if not path.is_file():
+            return []
+        with path.open(newline="", encoding="utf-8") as lines:
+            return next(csv.reader(lines), [])
+
+
+def create(
+    runs_folder: str | os.PathLike[str],
+    name: str,
+    seed: int,
+    recipe_toml: str,
+    environment: Mapping[str, Any],
+) -> Run:
+    """Makes the folder of a new run and opens it.
+
+    Args:
+        runs_folder: where runs are kept; made when it is not there.
+        name: of the run. The folder is NAME-SEED, or NAME-SEED-2, -3, … when that
+            is taken: no run is ever written over.
+        seed: of the run.
+        recipe_toml: the complete recipe.
+        environment: what `environment()` returned.
+
+    Raises:
+        UserError: the name cannot be a folder's name, or the folder cannot be made.
+    """
+    if not re.fullmatch(r"[^\s/\\:*?\"<>|.-][^/\\:*?\"<>|\x00-\x1f]*", name):
+        raise UserError(
+            f"a run's name must be a plain folder name, got {name!r}; "
+            f"where runs go is the runs folder's to say (--runs)."
+        )
+    folder = _take_folder(Path(runs_folder), f"{name}-{seed}")
+    write_atomically(folder / "recipe.toml", recipe_toml.encode())
+    run = Run(folder)
+    run.save_json("environment.json", environment)
+    run.set_status("running")
+    return run
+
+
+def environment(data_fingerprint: str, device: str) -> dict[str, Any]:
+    """Says what a result depends on beside its recipe; imports no backend.
+
+    Args:
+        data_fingerprint: of the splits that the run trains on.
+        device: what the training runs on, in the engine's words.
+    """
+    backend = _backend()
+    packages = _BACKEND_PACKAGES.get(backend, (backend,))
+    versions = [_version(package) for package in packages]
+    return {
+        "classicnets": _version("classicnets"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "keras": _version("keras"),
+        "backend": backend,
+        "backend_version": next(filter(None, versions), None),
+        "numpy": _version("numpy"),
+        "device": device,
+        "processor": _processor(),
+        "cpu_count": _cpu_count(),
+        "platform": platform.platform(),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "data_fingerprint": data_fingerprint,
+        "started": _now(),
+    }
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, and for good.
+
+    The temporary file lies beside the target: a rename is atomic only within one
+    file system. Without the two fsyncs a power cut could leave the new name with
+    no content.
+    """
+    # Not tempfile's: its files are private, and a run is to be read by others.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _take_folder(runs_folder: Path, name: str) -> Path:
+    """Makes the first free one of name, name-2, name-3, …"""
+    attempt = 1
+    while True:
+        folder = runs_folder / (name if attempt == 1 else f"{name}-{attempt}")
+        try:
+            runs_folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()  # fails when taken: two trainings cannot share one
+            return folder
+        except FileExistsError:
+            if not runs_folder.is_dir():
+                raise UserError(
+                    f"the runs folder must be a folder, {runs_folder} is a file."
+                ) from None
+            attempt += 1
+        except OSError as error:
+            raise UserError(
+                f"the run's folder {folder} cannot be made: {error.strerror}."
+            ) from None
+
+
+def _nearest_run(path: Path) -> str:
+    """A hint: the newest run inside the folder, or one beside it, by name or age."""
+    for folder in (path, path.parent):
+        runs = {file.parent.name: file for file in folder.glob("*/recipe.toml")}
+        if runs:
+            newest = max(runs, key=lambda name: runs[name].stat().st_mtime)
+            close = difflib.get_close_matches(path.name, runs, n=1)
+            found = folder / (close[0] if close else newest)
+            inside = found.is_relative_to(Path.cwd())
+            return f" Did you mean {os.path.relpath(found) if inside else found}?"
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's own types; what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON knows no NaN: other readers would refuse the file
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value
+
+
+def _cell(value: float) -> str:
+    """The shortest text that reads back as the same number."""
+    number = float(value)
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _backend() -> str:
+    """Keras's backend: asked of Keras if it is running, else where it would look."""
+    if "keras" in sys.modules:
+        return str(sys.modules["keras"].config.backend())
+    if chosen := os.environ.get("KERAS_BACKEND"):
+        return chosen
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    try:
+        settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
+        return str(settings.get("backend", "tensorflow"))
+    except (OSError, ValueError):
+        return "tensorflow"
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that classicnets runs from, `-dirty` when changed."""
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    ask = ["git", "-C", str(checkout), "describe"]
+    ask += ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        answer = subprocess.run(
+            ask, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def _processor() -> str | None:
+    """The processor's own name where the system tells it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    except OSError:
+        found = None
+    return found.group(1).strip() if found else platform.processor() or None
+
+
+def _cpu_count() -> int | None:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()

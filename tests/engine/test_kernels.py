@@ -1,0 +1,90 @@
+"""Faster kernels give the numbers of the plain Keras layers."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from classicnets import engine
+
+RANDOM = np.random.default_rng(0)
+
+
+def small_network(side, channels=8, bias=True):
+    """Two convolutions with batch norm, so that their gradients meet both kernels."""
+    images = keras.Input((side, side, channels))
+    x = layers.Conv2D(12, 3, padding="same", use_bias=bias, activation="relu")(images)
+    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+    x = layers.Conv2D(12, 3, padding="same")(x)
+    x = layers.BatchNormalization(momentum=0.8, epsilon=1e-3)(x)
+    return keras.Model(images, layers.Flatten()(x))
+
+
+def gradients(network, through, images):
+    """Return the loss, the gradients and the variables after one forward in training."""
+    start = [ops.convert_to_numpy(v).copy() for v in network.variables]
+
+    def step(arrays, batch):
+        def loss_function():
+            outputs = through(batch["image"], training=True)
+            # A plain mean would have no gradient through a batch norm.
+            return ops.mean(ops.square(outputs - 0.5) * ops.abs(outputs)), ()
+
+        (loss, _), found = engine.value_and_gradients(
+            loss_function, network.trainable_variables, network.variables
+        )
+        return {"loss": loss, **{str(k): ops.sum(g * g) for k, g in enumerate(found)}}
+
+    logs = ["loss", *map(str, range(len(network.trainable_variables)))]
+    run = engine.compile_steps(step, network.variables, logs)
+    values = run({}, {"image": images[None]}, 1)
+    after = [ops.convert_to_numpy(v).copy() for v in network.variables]
+    for variable, value in zip(network.variables, start):
+        variable.assign(value)
+    return values, after
+
+
+@pytest.mark.parametrize("side", [1, 2, 4, 5, 8])
+@pytest.mark.parametrize("bias", [True, False])
+def test_fast_kernels_give_the_loss_gradients_and_statistics_of_keras(side, bias):
+    network = small_network(side, bias=bias)
+    images = RANDOM.normal(1.0, 2.0, (6, side, side, 8)).astype("float32")
+    fast = engine.rebuild(network, (side, side, 8))
+
+    values, after = gradients(network, network, images)
+    fast_values, fast_after = gradients(network, fast, images)
+
+    for key, value in values.items():
+        assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
+    for variable, plain, found in zip(network.variables, after, fast_after):
+        np.testing.assert_allclose(found, plain, atol=1e-5, err_msg=variable.path)
+
+
+def test_fast_kernels_give_the_predictions_of_keras():
+    network = small_network(4)
+    for variable in network.non_trainable_variables:
+        variable.assign(RANDOM.uniform(0.5, 2.0, variable.shape))
+    images = RANDOM.normal(size=(3, 4, 4, 8)).astype("float32")
+    fast = engine.rebuild(network, (4, 4, 8))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(fast(images, training=False)),
+        ops.convert_to_numpy(network(images, training=False)),
+        atol=1e-5,
+    )
+
+
+def test_a_frozen_batch_norm_keeps_its_statistics():
+    network = small_network(4)
+    network.trainable = False
+    before = network.get_weights()
+    fast = engine.rebuild(network, (4, 4, 8))
+    fast(RANDOM.normal(size=(3, 4, 4, 8)).astype("float32"), training=True)
+    for old, new in zip(before, network.get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_the_rebuilt_network_has_the_variables_of_the_first():
+    network = small_network(4)
+    fast = engine.rebuild(network, (4, 4, 8))
+    assert {id(v) for v in fast.variables} == {id(v) for v in network.variables}
+    assert len(network.trainable_variables) == len(fast.trainable_variables)

@@ -1,0 +1,49 @@
+"""Multiply-adds and summaries."""
+
+import keras
+import pytest
+
+from classicnets.networks import create
+from classicnets.networks.inspect import Row, multiply_adds, summary
+
+
+# Thousands of millions at 224x224, as torchvision documents them.
+@pytest.mark.parametrize(
+    "name, billions",
+    [("vgg16", 15.47), ("vgg19", 19.63), ("resnet18", 1.814), ("resnet152", 11.514)],
+)
+def test_multiply_adds_are_those_of_torchvision(name, billions, shapes_only):
+    decimals = len(str(billions).split(".")[1])
+    count = multiply_adds(create(name, (224, 224, 3), 1000))
+    assert round(count / 1e9, decimals) == billions
+
+
+def test_a_row_tells_shape_parameters_and_multiply_adds():
+    rows = summary(create("resnet20", (32, 32, 3), 10))
+    assert rows[0] == Row("images (InputLayer)", (32, 32, 3), 0, 0)
+    assert rows[1] == Row(
+        "stem_conv (Conv2D)", (32, 32, 16), 3 * 3 * 3 * 16, 32 * 32 * 3 * 3 * 3 * 16
+    )
+    assert rows[-1] == Row("logits (Dense)", (10,), 64 * 10 + 10, 64 * 10)
+
+
+def test_rows_add_up_to_the_network():
+    network = create("resnet20", (32, 32, 3), 10)
+    assert sum(row.parameters for row in summary(network)) == network.count_params()
+
+
+def test_a_clone_on_another_size_does_not_change_the_summary():
+    network = create("resnet20", (32, 32, 3), 10)
+    before = summary(network)
+    keras.models.clone_model(
+        network,
+        input_tensors=keras.Input((16, 16, 3)),
+        clone_function=lambda layer: layer,
+        call_function=lambda layer, *args, **kwargs: layer(*args, **kwargs),
+    )
+    assert summary(network) == before
+
+
+def test_unknown_sides_are_refused():
+    with pytest.raises(ValueError, match="stem_conv must have a known output size"):
+        multiply_adds(create("resnet20", (None, None, 3), 10))

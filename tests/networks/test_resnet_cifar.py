@@ -1,0 +1,64 @@
+"""The CIFAR ResNet against its paper."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from classicnets.networks.resnet_cifar import resnet_cifar
+
+# Trainable parameters, 10 classes: 0.27, 0.46, 0.66, 0.85 and 1.7 million in table 6.
+PARAMETERS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962}
+
+
+@pytest.mark.parametrize("depth", PARAMETERS)
+def test_parameters_are_those_of_the_paper(depth, shapes_only):
+    network = resnet_cifar((32, 32, 3), 10, depth=depth)
+    count = sum(math.prod(variable.shape) for variable in network.trainable_variables)
+    assert count == PARAMETERS[depth]
+
+
+@pytest.mark.parametrize("depth", PARAMETERS)
+def test_depth_counts_the_layers_with_weights(depth, shapes_only):
+    layers = resnet_cifar((32, 32, 3), 10, depth=depth).layers
+    assert sum(hasattr(layer, "kernel") for layer in layers) == depth
+
+
+def test_shortcuts_take_every_second_pixel_and_pad_the_channels_with_zeros():
+    network = resnet_cifar((16, 16, 3), None, depth=8)
+    for layer in network.layers:
+        if layer.name.endswith("norm2"):  # what the blocks would add becomes 0
+            layer.gamma.assign(keras.ops.zeros_like(layer.gamma))
+    stem = keras.Model(network.input, network.get_layer("stem_relu").output)
+    images = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype("float32")
+
+    expected = np.zeros((2, 4, 4, 64), "float32")
+    expected[..., :16] = stem.predict(images, verbose=0)[:, ::4, ::4]
+    outputs = network.predict(images, verbose=0)
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+
+
+def test_strided_windows_sit_on_the_pixels_that_the_shortcut_takes():
+    network = resnet_cifar((16, 16, 3), None, depth=8)
+    layer = network.get_layer("stage2_block1_conv1")
+    kernel = np.zeros(layer.kernel.shape, "float32")
+    kernel[1, 1, 0, 0] = 1.0  # passes the middle of each window on
+    layer.set_weights([kernel])
+    block = keras.Model(
+        network.get_layer("stage1_block1_relu").output, [layer.output]
+    )
+    x = np.random.default_rng(0).normal(size=(1, 16, 16, 16)).astype("float32")
+    outputs = block.predict(x, verbose=0)
+    np.testing.assert_allclose(outputs[..., 0], x[:, ::2, ::2, 0], atol=1e-6)
+
+
+def test_odd_sizes_are_rounded_up(shapes_only):
+    assert resnet_cifar((30, 31, 3), None).output_shape == (None, 8, 8, 64)
+
+
+@pytest.mark.parametrize("depth", [2, 18, 21])
+def test_another_depth_is_refused(depth):
+    message = rf"depth must be 6n \+ 2 with n >= 1, got {depth}\."
+    with pytest.raises(ValueError, match=message):
+        resnet_cifar((32, 32, 3), 10, depth=depth)
