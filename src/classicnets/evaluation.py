@@ -1,14 +1,16 @@
 """Metrics of a trained network on a named split, and its predictions on new images."""
 
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from classicnets import data
 from classicnets.data import Examples, Splits
+from classicnets.data.images import EXTENSIONS
 from classicnets.errors import UserError
 from classicnets.run import Run
 from classicnets.tasks import classify
@@ -81,42 +83,73 @@ def logits(run: Run, images) -> np.ndarray:
 
 
 def predict(
-    run: Run, paths: Sequence[str | Path], top: int = 5
+    run: Run, paths: Sequence[str | Path | BinaryIO], top: int = 5
 ) -> list[dict[str, Any]]:
-    """Classify image files.
+    """Classify images.
 
     Args:
         run: A finished run.
-        paths: Image files of any size.
-        top: How many classes to return a file.
+        paths: Image files of any size, folders of them, or open binary files.
+        top: How many classes to return an image.
 
     Returns:
-        A dict a file: `input`, and `classes`, a list of {"name", "probability"} with
+        A dict an image: `input`, and `classes`, a list of {"name", "probability"},
         the most probable first.
+
+    Raises:
+        UserError: For what is not an image.
     """
-    height, _, channels = run.model.input_shape[1:]
-    results = []
-    for first in range(0, len(paths), 100):
-        some = paths[first : first + 100]
-        images = np.stack(
-            [
-                data.read_image(
-                    path,
-                    image_size=height,
-                    channels=channels,
-                    resize=run.recipe.resize,
-                )
-                for path in some
-            ]
-        )
-        for path, row in zip(some, probabilities(logits(run, images))):
-            best = np.argsort(-row)[:top]
-            names = run.environment["class_names"]
-            classes = [
-                {"name": names[k], "probability": float(row[k])} for k in best
-            ]
-            results.append({"input": str(path), "classes": classes})
+    results = list(predictions(run, paths, top=top))
+    for result in results:
+        if "error" in result:
+            raise UserError(result["error"])
     return results
+
+
+def predictions(
+    run: Run, paths: Sequence[str | Path | BinaryIO], *, top: int
+) -> Iterator[dict[str, Any]]:
+    """Yield what `predict` returns, with `error` for what is not an image."""
+    height, _, channels = run.model.input_shape[1:]
+    names = run.environment["class_names"]
+    files = iter(_files(paths))
+    while some := list(itertools.islice(files, 100)):
+        results, images = [], []
+        for path in some:
+            result: dict[str, Any] = {"input": getattr(path, "name", str(path))}
+            try:
+                images.append(
+                    data.read_image(
+                        path,
+                        image_size=height,
+                        channels=channels,
+                        resize=run.recipe.resize,
+                    )
+                )
+            except UserError as error:
+                result["error"] = str(error)
+            results.append(result)
+        rows = iter(probabilities(logits(run, np.stack(images))) if images else ())
+        for result in results:
+            if "error" not in result:
+                row = next(rows)
+                result["classes"] = [
+                    {"name": names[k], "probability": float(row[k])}
+                    for k in np.argsort(-row, kind="stable")[:top]
+                ]
+            yield result
+
+
+def _files(paths):
+    """Walk folders; yield the images in them and every other path as it is."""
+    for path in paths:
+        if isinstance(path, str | Path) and Path(path).is_dir():
+            found = [p for p in Path(path).rglob("*") if p.suffix.lower() in EXTENSIONS]
+            if not found:
+                raise UserError(f"{path} has no images to classify.")
+            yield from sorted(found)
+        else:
+            yield path
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

@@ -94,18 +94,26 @@ def load(source: str | pathlib.Path, changes: typing.Iterable[str] = ()) -> Reci
         UserError: For an unknown recipe, key, or choice, or a value of the wrong type.
     """
     values = _read(find(source))
+    for key, value in options(changes).items():
+        table, _, option = key.partition(".")
+        if not option:
+            values[key] = value
+        elif table == "network_options":
+            values[table] = {**values.get(table, {}), option: value}
+        else:
+            raise UserError(f"only network_options has keys inside, got {key!r}.")
+    return build(values)
+
+
+def options(changes: typing.Iterable[str]) -> dict[str, typing.Any]:
+    """Read texts such as "epochs=3" as keys and values; quotes may be left out."""
+    found = {}
     for change in changes:
         key, separator, text = change.partition("=")
         if not separator:
             raise UserError(f"a change must look like key=value, got {change!r}.")
-        target = values
-        *tables, key = key.strip().split(".")
-        for table in tables:
-            target = target.setdefault(table, {})
-            if not isinstance(target, dict):
-                raise UserError(f"{table} is not a table, so {change!r} cannot be set.")
-        target[key] = _value(text.strip())
-    return build(values)
+        found[key.strip()] = _value(text.strip())
+    return found
 
 
 def build(values: dict[str, typing.Any]) -> Recipe:

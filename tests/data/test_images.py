@@ -1,4 +1,4 @@
-"""Single images: formats, colours, orientation, sizes. Expected values by arithmetic."""
+"""Single images: formats, colours, orientation, sizes; expected by arithmetic."""
 
 import io
 

@@ -2,6 +2,7 @@
 
 import gzip
 import http.server
+import importlib.util
 import os
 import shutil
 import ssl
@@ -62,6 +63,7 @@ def test_digits_have_one_test_whatever_the_seed():
 def test_a_name_is_sought_in_the_data_folder_before_the_cache(
     tmp_path, cache, monkeypatch
 ):
+    monkeypatch.delenv("CLASSICNETS_DATA", raising=False)
     save_set(cache / "mnist.npz", n=60)
     assert len(data.load("mnist").open_test()) == 60
     save_set(tmp_path / "sets" / "mnist.npz", n=80)
@@ -77,7 +79,8 @@ def test_a_data_folder_that_is_not_there_is_an_error(tmp_path, monkeypatch):
         data.load("mnist")
 
 
-def test_a_named_set_has_its_class_names(cache):
+def test_a_named_set_has_its_class_names(cache, monkeypatch):
+    monkeypatch.delenv("CLASSICNETS_DATA", raising=False)
     save_set(cache / "fashion_mnist.npz")
     splits = data.load("fashion_mnist")
     assert splits.name == "fashion_mnist"
@@ -148,6 +151,10 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
         self.close_connection = True
 
+    def finish(self):
+        super().finish()
+        self.connection.close()
+
     def log_message(self, *arguments):
         pass
 
@@ -169,6 +176,8 @@ def load_in_a_process(name, tmp_path, proxy, certificate=""):
         "SSL_CERT_FILE": str(certificate),
         "KERAS_HOME": str(tmp_path / "keras"),
     }
+    if importlib.util.find_spec("jax"):
+        environment["KERAS_BACKEND"] = "jax"  # the quickest to import; none is used
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -180,12 +189,15 @@ def load_in_a_process(name, tmp_path, proxy, certificate=""):
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl")
-def test_a_download_is_kept_whole_in_the_cache(tmp_path, cache):
+def test_a_download_is_kept_whole_in_the_cache(tmp_path, cache, monkeypatch):
+    monkeypatch.delenv("CLASSICNETS_DATA", raising=False)
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-        + ["-subj", f"/CN={ORIGIN}", "-addext", f"subjectAltName=DNS:{ORIGIN}"]
-        + ["-keyout", str(key), "-out", str(certificate)],
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", f"/CN={ORIGIN}", "-addext", f"subjectAltName=DNS:{ORIGIN}"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
         check=True,
         capture_output=True,
     )

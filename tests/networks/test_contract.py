@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from classicnets.networks import NETWORKS, create, paper
+from classicnets.networks import NETWORKS, create, paper, resnet, vgg
+from classicnets.networks.resnet import BLOCKS
 
 RESNETS = [name for name in NETWORKS if name.startswith("resnet")]
 
@@ -29,25 +30,35 @@ def images(count=8, side=32):
     return draw.normal(size=(count, side, side, 3)).astype("float32")
 
 
-def small(name, side=32):
-    keras.utils.set_random_seed(1)
-    return create(name, (side, side, 3), CLASSES, **MEMBERS[name])
+def small(name, side=32, seed=1):
+    """A member with fewer filters and blocks: whole ones take minutes on JAX."""
+    keras.utils.set_random_seed(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        thin = (8, 16, 32, 32, 32)
+        # The package's `vgg` and `resnet` are the functions, not their files.
+        patch.setattr(sys.modules[vgg.__module__], "FILTERS", thin)
+        patch.setattr(sys.modules[resnet.__module__], "FILTERS", thin[:4])
+        patch.setitem(BLOCKS, 18, (1, 1, 1, 1))
+        patch.setitem(BLOCKS, 50, (1, 1, 1, 1))
+        return create(name, (side, side, 3), CLASSES, **MEMBERS[name])
 
 
 @pytest.fixture(scope="module", params=MEMBERS)
 def member(request):
-    """A network that learned one batch by heart with plain compile and fit."""
+    """A network that learned one batch by heart with plain compile and train."""
     network = small(request.param)
-    before = [variable.numpy().copy() for variable in network.trainable_variables]
     network.compile(
         keras.optimizers.Adam(1e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=keras.backend.backend() == "jax",  # XLA's compiling outlasts it
     )
     inputs, labels = images(), np.arange(8) % CLASSES
+    before = [variable.numpy().copy() for variable in network.trainable_variables]
     losses = [float(network.train_on_batch(inputs, labels))]
     after = [variable.numpy().copy() for variable in network.trainable_variables]
     moved = [not np.array_equal(*pair) for pair in zip(before, after, strict=True)]
-    losses += [float(network.train_on_batch(inputs, labels)) for _ in range(24)]
+    while losses[-1] > 0.1 and len(losses) < 100:
+        losses.append(float(network.train_on_batch(inputs, labels)))
     return network, moved, losses
 
 
@@ -123,9 +134,8 @@ def share_layers(network, side):
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(name):
     first, second = small(name).get_weights(), small(name).get_weights()
     assert all(map(np.array_equal, first, second))
-    other = create(name, (32, 32, 3), CLASSES, **MEMBERS[name])
     kernels = [i for i, weight in enumerate(first) if weight.ndim > 1]
-    others = other.get_weights()
+    others = small(name, seed=2).get_weights()
     assert not any(np.array_equal(first[i], others[i]) for i in kernels)
 
 
@@ -148,9 +158,11 @@ def test_gradients_reach_every_weight(member):
 def test_one_batch_is_learned_by_heart(member):
     _, _, losses = member
     assert losses[0] == pytest.approx(np.log(CLASSES), rel=0.5)
-    assert losses[-1] < 0.1
+    assert losses[-1] <= 0.1
 
 
+# Keras saves TensorFlow's variables in a way that NumPy deprecates.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_saved_network_gives_the_same_outputs_on_another_backend(tmp_path):
     inputs = images(2)
     np.save(tmp_path / "inputs.npy", inputs)
@@ -181,7 +193,7 @@ def test_a_saved_network_gives_the_same_outputs_on_another_backend(tmp_path):
 
 def another_backend():
     ours = keras.backend.backend()
-    for other in ("jax", "torch", "tensorflow"):
+    for other in ("torch", "jax", "tensorflow"):
         if other != ours and importlib.util.find_spec(other):
             return other
     pytest.skip("needs a second backend installed")

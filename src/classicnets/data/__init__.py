@@ -84,9 +84,8 @@ def load(
             path, allow_corrupt=allow_corrupt, progress=progress, **options
         )
     if not path.exists():
-        raise UserError(
-            f"no file, folder or data set is called {name!r}. {nearest(name.lower(), DATASETS)}"
-        )
+        hint = nearest(name.lower(), DATASETS)
+        raise UserError(f"no file, folder or data set is called {name!r}. {hint}")
     if path.suffix.lower() != ".npz":
         raise UserError(
             f"data must be a set's name ({', '.join(DATASETS)}), a .npz file or a "

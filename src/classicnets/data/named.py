@@ -183,7 +183,7 @@ def _download(name: str, path: Path) -> None:
         with contextlib.redirect_stdout(sys.stderr):
             (x_train, y_train), (x_test, y_test) = sources[name]()
     # Keras raises a bare Exception when the network is out of reach.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         given = os.environ.get("CLASSICNETS_DATA") or "FOLDER"
         raise UserError(
             f"{name} is neither here nor can it be downloaded "

@@ -10,10 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from classicnets import checkpoint, data, engine, evaluation, networks
+from classicnets import checkpoint, data, engine, evaluation, networks, report
 from classicnets import recipe as recipes
 from classicnets import run as runs_
 from classicnets.errors import RunError, UserError
+from classicnets.networks import convert
 from classicnets.optimization import learning_rates
 from classicnets.progress import Bar
 from classicnets.recipe import Recipe
@@ -108,19 +109,20 @@ def _fit_batch(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[str]]:
 
 
 def _network(recipe: Recipe, splits: data.Splits) -> keras.Model:
-    network = networks.create(
-        recipe.network,
-        splits.train.inputs.shape[1:],
-        len(splits.class_names),
-        **recipe.network_options,
-    )
-    if recipe.weights:
-        from classicnets.networks import convert
-        convert.load_weights(network, recipe.weights)
+    if recipe.freeze and not recipe.weights:
+        raise UserError("freeze trains the head alone, so it needs weights = FILE.")
+    try:
+        network = networks.create(
+            recipe.network,
+            splits.train.inputs.shape[1:],
+            len(splits.class_names),
+            **recipe.network_options,
+        )
+        if recipe.weights:
+            convert.load_weights(network, recipe.weights)
+    except (TypeError, ValueError) as error:
+        raise UserError(str(error)) from None
     if recipe.freeze:
-        if not recipe.weights:
-            raise UserError("freeze trains the head alone, so it needs weights = FILE.")
-        from classicnets.networks import convert
         convert.freeze(network)
     return network
 
@@ -148,8 +150,9 @@ class _Loop:
         """Say what is trained on what."""
         height, width, channels = self.splits.train.inputs.shape[1:]
         size = f"{height}x{width}x{channels}"
+        parameters = sum(math.prod(v.shape) for v in self.task.network.trainable_variables)
         self.bar.say(
-            f"{self.recipe.network} with {self.task.network.count_params():,} parameters"
+            f"{self.recipe.network} with {parameters:,} trained parameters"
             f" on {self.splits.name}: {self.examples:,} images of {size} to train on,"
             f" {len(self.splits.validation):,} to validate,"
             f" {len(self.splits.class_names)} classes"
@@ -270,7 +273,6 @@ class _Loop:
             "finished", epoch=self.epoch + 1, best=self.best, seconds=seconds
         )
         evaluation.evaluate(self.run, "validation", splits=self.splits)
-        from classicnets import report
         page = report.write(self.run)
         self.bar.say(
             f"best epoch {self.best['epoch'] + 1} with validation top-1"

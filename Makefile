@@ -1,0 +1,46 @@
+# make demo   trains a network on the digits that come with scikit-learn
+# make test   lint, types and the whole suite on the default backend
+# Both set up their own environment in .venv first. BACKEND=jax or torch chooses another.
+
+PYTHON ?= python3
+BACKEND ?= tensorflow
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := $(BACKEND),dev
+READY := $(VENV)/ready-$(BACKEND)
+
+.PHONY: help demo test check bench lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@grep '^# ' Makefile | cut -c3-
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "classicnets needs Python 3.11 or later: make PYTHON=python3.12 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock \
+		--editable '.[$(EXTRAS)]'
+	touch $@
+
+demo: $(READY)
+	@run=$$(KERAS_BACKEND=$(BACKEND) $(BIN)/classicnets train resnet20-digits) && \
+		KERAS_BACKEND=$(BACKEND) $(BIN)/classicnets evaluate "$$run" && \
+		echo "The report: $$run/report.html"
+
+test: check
+	KERAS_BACKEND=$(BACKEND) $(BIN)/python -m pytest $(PYTEST)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+lock: $(READY)
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' > requirements.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Speed of training, ours beside others; `python -m benchmarks --help`."""

@@ -1,0 +1,280 @@
+"""Measure the speed of training: ours, a Keras script of 2021, and PyTorch.
+
+All contenders of a row are built first; then they train in turns, round by round, so
+that whatever else the machine does falls on all alike. Only one computes at a time.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.table import BASELINE, Result, Row, machine, section, write
+from benchmarks.worker import CLASSES, Contender, Job, NotAvailable, Worker
+from classicnets import data
+from classicnets.errors import UserError, nearest
+from classicnets.run import environment
+
+NETWORKS = ("resnet18", "vgg19_bn", "resnet20")
+ROWS = ("resnet18-64", "resnet18-128", "vgg19_bn-64", "vgg19_bn-128")
+BACKENDS = ("tensorflow", "torch", "jax")
+IMAGES = 10_000
+WARM_UP_STEPS = 2  # the first one compiles
+ROW_SECONDS = 90.0  # of turns, where one step a round does not take longer
+MOST_STEPS = 4
+REST_SECONDS = 0.3  # threads that wait for work spin for a while first
+
+
+def main() -> None:
+    """Read the command line, measure, write."""
+    options = _options()
+    introduction = _introduction(options)
+    page = Path(options.out)
+    started = time.monotonic()
+    measured: dict[Row, list[Result]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path, source = save_examples(folder)
+        introduction += f"- data: {source}\n"
+        print(introduction, flush=True)
+        for row in options.rows:
+            measured[row] = measure(
+                row, options.contenders, path, options.rounds, options.steps
+            )
+            load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+            minutes = (time.monotonic() - started) / 60
+            closing = f"- minutes: {minutes:.1f}; load average at the end: {load}\n"
+            # After every row: a run cut short keeps what it has.
+            write(page, introduction + closing, measured)
+            print(section(row, measured[row]), flush=True)
+    print(f"{page} and {page.with_suffix('.csv')}")
+
+
+def contenders(backends: list[str]) -> list[Contender]:
+    """Return ours on each backend, the script of 2021, and PyTorch's four."""
+    found = [
+        Contender(f"ours-{backend}-{precision}", "benchmarks.ours", backend, precision)
+        for backend in backends
+        for precision in ("float32", "mixed_bfloat16")
+    ]
+    found.append(
+        Contender(BASELINE, "benchmarks.peers.keras_2021", "tensorflow", "float32")
+    )
+    return found + [
+        Contender(
+            f"pytorch-{mode}-{precision}",
+            "benchmarks.peers.pytorch",
+            "torch",
+            precision,
+            compiled=mode == "compile",
+        )
+        for mode in ("eager", "compile")
+        for precision in ("float32", "bfloat16")
+    ]
+
+
+def measure(
+    row: Row, contenders: list[Contender], path: str, rounds: int, steps: int
+) -> list[Result]:
+    """Let the contenders of a row train in turns.
+
+    Args:
+        row: What they train.
+        contenders: Who trains.
+        path: The examples' file.
+        rounds: Turns of each contender.
+        steps: Steps a turn; 0: one to four, by the time they take.
+    """
+    results = {contender.name: Result(contender) for contender in contenders}
+    workers: dict[str, Worker] = {}
+    try:
+        estimates = {}
+        for contender in contenders:
+            result = results[contender.name]
+            log = f"{path}.{row.name}.{contender.name}.log"
+            job = Job(contender, row.network, row.batch_size, path, log)
+            with _Excused(result, workers):
+                started = time.monotonic()
+                worker = workers[contender.name] = Worker(job)
+                result.parameters = worker.facts["parameters"]
+                result.note = worker.facts["note"]
+                for _ in range(WARM_UP_STEPS):
+                    estimates[contender.name] = worker.train(1)["seconds"]
+                _say(
+                    f"{row.name}: {contender.name} ready after"
+                    f" {time.monotonic() - started:.0f} s,"
+                    f" about {estimates[contender.name]:.2f} s a step"
+                )
+        _check_same_network(row, [results[name] for name in workers])
+        total = sum(estimates[name] for name in workers)
+        if not steps and total:
+            steps = int(np.clip(ROW_SECONDS / (rounds * total), 1, MOST_STEPS))
+        _say(
+            f"{row.name}: {len(workers)} contenders, {rounds} rounds of {steps} steps:"
+            f" about {rounds * (steps * total + REST_SECONDS * len(workers)):.0f} s"
+        )
+        for number in range(rounds):
+            for name in _order(list(workers), number):
+                _turn(workers, results[name], steps)
+    finally:
+        for worker in workers.values():
+            worker.stop()
+    return list(results.values())
+
+
+def save_examples(folder: str) -> tuple[str, str]:
+    """Write the examples that all contenders read; return the path and what they are.
+
+    Real pixels where they are at hand, without a download; noise takes as long.
+    """
+    real = Path(os.environ.get("CLASSICNETS_DATA", "")) / "cifar100.npz"
+    if os.environ.get("CLASSICNETS_DATA") and real.is_file():
+        train = data.load("cifar100").train
+        images, labels = np.asarray(train.inputs[:IMAGES]), train.labels[:IMAGES]
+        source = f"the first {IMAGES:,} training images of CIFAR-100"
+    else:
+        random = np.random.default_rng(0)
+        images = random.integers(256, size=(IMAGES, 32, 32, 3), dtype=np.uint8)
+        labels = random.integers(CLASSES, size=IMAGES, dtype=np.int32)
+        source = f"{IMAGES:,} random images of 32x32x3, since CIFAR-100 is not at hand"
+    path = str(Path(folder) / "examples.npz")
+    np.savez(path, images=images, labels=labels)
+    return path, source
+
+
+def _order(names, number):
+    """Let another one begin each round, and go back and forth."""
+    first = number % len(names) if names else 0
+    names = names[first:] + names[:first]
+    return names[::-1] if number % 2 else names
+
+
+class _Excused:
+    """Note why a contender cannot go on, end it, and let the others go on."""
+
+    def __init__(self, result, workers):
+        self.result, self.workers = result, workers
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, _):
+        if not isinstance(error, NotAvailable):
+            return False
+        self.result.seconds, self.result.losses = [], []
+        self.result.note = str(error)
+        worker = self.workers.pop(self.result.contender.name, None)
+        if worker:
+            worker.stop()
+        _say(f"{self.result.contender.name}: not available: {error}")
+        return True
+
+
+def _turn(workers, result, steps):
+    contender = result.contender
+    # JAX takes several times as long on a CPU: one step has to do.
+    result.steps = 1 if contender.backend == "jax" else steps
+    with _Excused(result, workers):
+        time.sleep(REST_SECONDS)
+        answer = workers[contender.name].train(result.steps)
+        result.seconds.append(answer["seconds"])
+        result.losses.append(answer["loss"])
+
+
+def _check_same_network(row, results):
+    counts = {result.contender.name: result.parameters for result in results}
+    if len(set(counts.values())) > 1:
+        raise RuntimeError(f"{row.name} must be one network for all, got {counts}.")
+
+
+def _introduction(options):
+    facts = environment("", "CPU")
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    return (
+        "# Speed of training\n\n"
+        "Written by the command below; `benchmarks/README.md` says how the contenders"
+        " are kept\nalike. A ratio above 1 means quicker: the median over the rounds of"
+        " their seconds by its\nown in the same round, with the smallest and the"
+        " largest.\n\n"
+        f"- command: `{command}`\n"
+        f"- commit: {facts['commit']}; started {facts['started']}\n"
+        f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()};"
+        f" Python {facts['python']}, NumPy {facts['numpy']}\n"
+        f"- load average at the start: {load}\n"
+        f"- rounds: {options.rounds}, after {WARM_UP_STEPS} steps to warm up\n"
+    )
+
+
+def _options():
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        default=list(ROWS),
+        metavar="NETWORK-BATCH",
+        help=f"networks: {', '.join(NETWORKS)}; default: {' '.join(ROWS)}",
+    )
+    parser.add_argument(
+        "--backends",
+        default="tensorflow,torch",
+        help="of ours, with commas; all: tensorflow,torch,jax; default: %(default)s",
+    )
+    parser.add_argument(
+        "--contenders",
+        default="",
+        help="only these, with commas; default: all on these backends",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument(
+        "--steps", type=int, default=0, help="steps a round; 0: by the time they take"
+    )
+    parser.add_argument(
+        "--out", default="docs/benchmarks.md", help="default: %(default)s"
+    )
+    options = parser.parse_args()
+    try:
+        if options.rounds < 1 or options.steps < 0:
+            raise UserError(
+                "rounds must be at least 1 and steps at least 0, got"
+                f" {options.rounds} and {options.steps}."
+            )
+        options.rows = [_row(text) for text in options.rows]
+        backends = [_known(b, BACKENDS, "backend") for b in options.backends.split(",")]
+        everyone = {each.name: each for each in contenders(backends)}
+        wanted = options.contenders.split(",") if options.contenders else everyone
+        options.contenders = [
+            everyone[_known(name, everyone, "contender")] for name in wanted
+        ]
+    except UserError as error:
+        parser.error(str(error))
+    return options
+
+
+def _row(text):
+    network, _, batch_size = text.rpartition("-")
+    if not batch_size.isdecimal() or not 0 < int(batch_size) <= IMAGES:
+        raise UserError(f"a row must look like resnet18-128, got {text!r}.")
+    return Row(_known(network, NETWORKS, "network"), int(batch_size))
+
+
+def _known(name, names, kind):
+    if name not in names:
+        raise UserError(
+            f"{kind} must be one that exists, got {name!r}. {nearest(name, names)}"
+        )
+    return name
+
+
+def _say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""A training loop in idiomatic PyTorch: channels last, autocast, torch.compile."""
+
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks.worker import (
+    CLASSES,
+    CROP_PADDING,
+    LEARNING_RATE,
+    MOMENTUM,
+    WEIGHT_DECAY,
+    Job,
+    Turns,
+)
+
+
+def conv_bn(inputs, outputs, size=3, stride=1):
+    convolution = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
+
+
+class Subsample(nn.Module):
+    """Option A: every second pixel, new channels of zeros."""
+
+    def forward(self, x):
+        return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, x.shape[1]))
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, inputs, outputs, stride, projection):
+        super().__init__()
+        self.first = conv_bn(inputs, outputs, stride=stride)
+        self.second = conv_bn(outputs, outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.shortcut = nn.Identity()
+        if stride > 1:
+            project = conv_bn(inputs, outputs, size=1, stride=stride)
+            self.shortcut = project if projection else Subsample()
+
+    def forward(self, x):
+        y = self.second(self.relu(self.first(x)))
+        return self.relu(y + self.shortcut(x))
+
+
+def resnet(blocks, filters, projection):
+    inputs = filters[0]
+    layers = [conv_bn(3, inputs), nn.ReLU(inplace=True)]
+    for stage, outputs in enumerate(filters):
+        for block in range(blocks):
+            stride = 2 if stage > 0 and block == 0 else 1
+            layers.append(ResidualBlock(inputs, outputs, stride, projection))
+            inputs = outputs
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, CLASSES)]
+    return nn.Sequential(*layers)
+
+
+def vgg19_bn():
+    layers, inputs = [], 3
+    for outputs, convolutions in ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)):
+        for _ in range(convolutions):
+            layers.append(nn.Conv2d(inputs, outputs, 3, padding=1))
+            layers += [nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+            inputs = outputs
+        layers.append(nn.MaxPool2d(2))
+    layers.append(nn.Flatten())
+    for width in (512, 4096):
+        layers += [nn.Linear(width, 4096), nn.ReLU(inplace=True), nn.Dropout(0.5)]
+    return nn.Sequential(*layers, nn.Linear(4096, CLASSES))
+
+
+NETWORKS = {
+    "resnet18": lambda: resnet(2, (64, 128, 256, 512), projection=True),
+    "vgg19_bn": vgg19_bn,
+    "resnet20": lambda: resnet(3, (16, 32, 64), projection=False),
+}
+
+
+def augment(images):
+    """Pad, crop and flip (batch, 32, 32, 3) uint8 images, each in its own way."""
+    batch, side = images.shape[:2]
+    images = functional.pad(images, (0, 0, *[CROP_PADDING] * 4))
+    start = torch.randint(2 * CROP_PADDING + 1, (2, batch, 1))
+    rows, columns = start + torch.arange(side)
+    columns = torch.where(torch.rand(batch, 1) < 0.5, columns.flip(1), columns)
+    number = torch.arange(batch)[:, None, None]
+    return images[number, rows[:, :, None], columns[:, None, :]]
+
+
+def quickest_optimizer(model):
+    """Return SGD in the implementation that takes the least time here, and its name."""
+
+    def sgd(learning_rate, implementation):
+        return torch.optim.SGD(
+            model.parameters(),
+            lr=learning_rate,
+            momentum=MOMENTUM,
+            nesterov=True,
+            weight_decay=WEIGHT_DECAY,
+            **{implementation: True},
+        )
+
+    seconds = {}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    for implementation in ("fused", "foreach"):
+        trial = sgd(0.0, implementation)  # a rate of 0 leaves the weights alone
+        trial.step()
+        started = time.perf_counter()
+        for _ in range(5):
+            trial.step()
+        seconds[implementation] = time.perf_counter() - started
+    best = min(seconds, key=lambda name: seconds[name])
+    return sgd(LEARNING_RATE, best), best
+
+
+def train(job: Job, turns: Turns) -> None:
+    """Train until `turns` ends it."""
+    torch.manual_seed(0)
+    images, labels = (torch.from_numpy(array) for array in job.examples())
+    labels = labels.long()
+    pixels = images.float() / 255.0
+    deviation, mean = torch.std_mean(pixels, dim=(0, 1, 2))
+    del pixels
+
+    model = NETWORKS[job.network]().to(memory_format=torch.channels_last).train()
+    optimizer, implementation = quickest_optimizer(model)
+    forward = torch.compile(model) if job.contender.compiled else model
+    turns.introduce(
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        note=f"{implementation} optimizer",
+    )
+    while True:
+        for index in torch.randperm(len(images)).split(job.batch_size):
+            if len(index) < job.batch_size:
+                break
+            x = (augment(images[index]).float() / 255.0 - mean) / deviation
+            x = x.permute(0, 3, 1, 2)  # channels first in name, last in memory
+            with torch.autocast(
+                "cpu", torch.bfloat16, enabled=job.contender.precision == "bfloat16"
+            ):
+                logits = forward(x)
+            loss = functional.cross_entropy(logits.float(), labels[index])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            turns.step_done(loss.detach())

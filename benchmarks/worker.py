@@ -1,0 +1,184 @@
+"""A contender is a process of its own that trains while it is told to and waits else.
+
+A process, because the backend of Keras cannot be changed within one, and one that
+lives as long as its row, because compiling is not part of a step.
+"""
+
+import dataclasses
+import importlib
+import multiprocessing
+import os
+import pathlib
+import signal
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+START_SECONDS = 600.0  # to import and build, and for each order to train
+END_SECONDS = 10.0
+CLASSES = 100
+LEARNING_RATE = 0.01
+MOMENTUM = 0.9
+WEIGHT_DECAY = 5e-4  # times the weight, in the gradient
+CROP_PADDING = 4  # pixels on each side
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """Who trains, and how.
+
+    Args:
+        name: As it stands in the table.
+        module: Has `train(job, turns)`.
+        backend: What Keras computes with.
+        precision: In the words of the module.
+        compiled: For PyTorch, whether through `torch.compile`.
+    """
+
+    name: str
+    module: str
+    backend: str
+    precision: str
+    compiled: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a contender trains.
+
+    Args:
+        contender: Who trains.
+        network: "resnet18", "vgg19_bn" or "resnet20".
+        batch_size: Examples a step.
+        data: A `.npz` file with `images` (n, 32, 32, 3) uint8 and `labels` (n,) int32.
+        log: A file for what its libraries have to say.
+    """
+
+    contender: Contender
+    network: str
+    batch_size: int
+    data: str
+    log: str
+
+    def examples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return images and labels."""
+        with np.load(self.data, allow_pickle=False) as file:
+            return file["images"], file["labels"]
+
+
+class NotAvailable(Exception):  # noqa: N818  (it is an answer, not a fault)
+    """A contender cannot train here; the text says why."""
+
+
+class Worker:
+    """A contender's process, seen from the one that measures."""
+
+    def __init__(self, job: Job):
+        context = multiprocessing.get_context("spawn")
+        self.log = job.log
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=work, args=(theirs, job))
+        self.process.start()
+        theirs.close()  # so that its death closes the pipe
+        try:
+            self.facts = self._answer()
+        except BaseException:
+            self.stop()
+            raise
+
+    def train(self, steps: int) -> dict[str, float]:
+        """Train and return `seconds` a step and the last `loss`."""
+        try:
+            self.pipe.send(steps)
+        except OSError:
+            raise NotAvailable(self._death()) from None
+        return self._answer()
+
+    def stop(self) -> None:
+        """End the process; it may have ended before."""
+        self.pipe.close()
+        self.process.join(END_SECONDS)
+        if self.process.is_alive():
+            self.process.terminate()
+            self.process.join()
+
+    def _answer(self):
+        if not self.pipe.poll(START_SECONDS):
+            raise NotAvailable(f"no answer in {START_SECONDS:.0f} s")
+        try:
+            answer = self.pipe.recv()
+        except (EOFError, OSError):
+            raise NotAvailable(self._death()) from None
+        if "error" in answer:
+            raise NotAvailable(answer["error"])
+        return answer
+
+    def _death(self) -> str:
+        self.process.join(END_SECONDS)
+        text = pathlib.Path(self.log).read_text(encoding="utf-8", errors="replace")
+        last = text.strip().rpartition("\n")[2][:200]
+        return f"its process ended with exit code {self.process.exitcode}; {last}"
+
+
+class Turns:
+    """The other end of the pipe: holds a training loop while others train."""
+
+    def __init__(self, pipe: Connection):
+        self.pipe = pipe
+        self.steps = self.left = 0
+        self.started = 0.0
+
+    def introduce(self, *, parameters: int, note: str = "") -> None:
+        """Say that everything is built, and wait for the first turn.
+
+        Args:
+            parameters: Trained ones, which must be the same for all contenders.
+            note: What a reader should know of how this one trains.
+        """
+        self.pipe.send({"parameters": parameters, "note": note})
+        self._wait()
+
+    def step_done(self, loss: Any) -> None:
+        """Count a step; after the last of a turn, answer and wait for the next.
+
+        Args:
+            loss: Anything that `float` takes.
+        """
+        self.left -= 1
+        if self.left:
+            return
+        value = float(loss)  # a device that runs behind is waited for
+        seconds = (time.perf_counter() - self.started) / self.steps
+        self.pipe.send({"seconds": seconds, "loss": value})
+        self._wait()
+
+    def _wait(self):
+        try:
+            self.steps = self.left = self.pipe.recv()
+        except (EOFError, OSError):  # nobody measures any more
+            raise SystemExit from None
+        self.started = time.perf_counter()
+
+
+def work(pipe: Connection, job: Job) -> None:
+    """Train in this process until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that measures ends us
+    log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ |= {
+        "KERAS_BACKEND": job.contender.backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",  # these are measurements of the CPU
+        "JAX_PLATFORMS": "cpu",
+    }
+    try:
+        importlib.import_module(job.contender.module).train(job, Turns(pipe))
+    except Exception as error:
+        traceback.print_exc()
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        text = lines[0] if lines else ""
+        pipe.send({"error": f"{type(error).__name__}: {text}"[:200]})

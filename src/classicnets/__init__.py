@@ -1,0 +1,48 @@
+"""Classic neural networks on Keras 3: readable, proven, trained, fast.
+
+>>> import classicnets as cn
+>>> run = cn.train("resnet20-digits", epochs=2)
+>>> run.evaluate()["top1"]
+>>> cn.create("resnet18", input_shape=(32, 32, 3), classes=10)
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from classicnets.errors import RunError as RunError
+    from classicnets.errors import UserError as UserError
+    from classicnets.evaluation import evaluate as evaluate
+    from classicnets.evaluation import predict as predict
+    from classicnets.networks import create as create
+    from classicnets.recipe import Recipe as Recipe
+    from classicnets.run import Run as Run
+    from classicnets.training import train as train
+
+__version__ = "0.1.0"
+
+# Where each public name lives. They are imported when first used, so that
+# `import classicnets` is quick and the backend can still be chosen after it.
+_HOME = {
+    "Recipe": "recipe",
+    "Run": "run",
+    "RunError": "errors",
+    "UserError": "errors",
+    "create": "networks",
+    "evaluate": "evaluation",
+    "predict": "evaluation",
+    "train": "training",
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'classicnets' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"classicnets.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

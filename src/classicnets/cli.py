@@ -1,0 +1,284 @@
+"""The command `classicnets`: one thin function a command.
+
+Nothing here imports a backend before a command needs it: `--help` and `list` are quick.
+"""
+
+import contextlib
+import importlib.util
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from classicnets.errors import RunError, UserError, nearest
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+class _Commands(click.Group):
+    def resolve_command(self, context, arguments):
+        name = arguments[0]
+        if name not in self.commands:
+            known = nearest(name, self.commands)
+            raise click.UsageError(f"no command {name!r}. {known}")
+        return super().resolve_command(context, arguments)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="classicnets")
+def commands() -> None:
+    """Classic neural networks on Keras 3: readable, proven, trained, fast."""
+
+
+@commands.command("list")
+def list_() -> None:
+    """Show the networks, recipes and data sets."""
+    from classicnets import recipe
+    from classicnets.data import DATASETS
+    from classicnets.networks.names import FAMILIES
+
+    click.echo("networks")
+    for family, names in FAMILIES.items():
+        click.echo(f"  {family:14}{' '.join(names)}")
+    click.echo("\nrecipes")
+    for name in recipe.names():
+        found = recipe.load(name)
+        click.echo(
+            f"  {name:24}{found.network} on {found.data}, {found.epochs} epochs"
+        )
+    click.echo("\ndata sets")
+    for name, dataset in DATASETS.items():
+        click.echo(f"  {name:14}{dataset.description}")
+
+
+@commands.command()
+@click.argument("network")
+@click.option("--input", "shape", default="224x224x3", help="HEIGHTxWIDTHxCHANNELS.")
+@click.option("--classes", default=1000, type=click.IntRange(1))
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE")
+@click.option("--plot", type=click.Path(dir_okay=False), help="Draw it as a picture.")
+@click.option("--backend", type=click.Choice(BACKENDS))
+def show(network, shape, classes, options, plot, backend) -> None:
+    """Show a network's layers, shapes, parameters and multiply-adds."""
+    input_shape = _shape(shape)
+    with _backend(backend):
+        from classicnets import networks
+        from classicnets.networks.inspect import summary
+    from classicnets import recipe
+
+    given = recipe.options(options)
+    built = networks.create(network, input_shape, classes, **given)
+    rows = summary(built)
+    click.echo(networks.paper(network))
+    click.echo(f"{'layer':44}{'output':>18}{'parameters':>14}{'multiply-adds':>16}")
+    for row in rows:
+        size = "x".join(str(side) for side in row.output_shape)
+        click.echo(
+            f"{row.layer:44}{size:>18}{row.parameters:>14,}{row.multiply_adds:>16,}"
+        )
+    trained = sum(math.prod(v.shape) for v in built.trainable_variables)
+    click.echo(
+        f"{trained:,} trained parameters,"
+        f" {sum(row.multiply_adds for row in rows):,} multiply-adds an image"
+    )
+    if plot:
+        from classicnets import figures
+
+        figures.save_architecture(rows, Path(plot))
+
+
+@commands.command()
+@click.argument("recipe")
+@click.option("--data", help="A set's name, a .npz file, or a folder of images.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change it.")
+@click.option("--seed", type=click.IntRange(0))
+@click.option("--backend", type=click.Choice(BACKENDS))
+@click.option("--runs", default="runs", help="Folder for the run's folder.")
+@click.option("--name", help="Name of the run; the recipe's by default.")
+def train(recipe, data, changes, seed, backend, runs, name) -> None:
+    """Train a network as a RECIPE (a name or a TOML file) says."""
+    from classicnets import recipe as recipes
+
+    loaded = recipes.load(recipe, changes)  # wrong input is told before the wait
+    with _backend(backend):
+        from classicnets import training
+    overrides = {"data": data, "seed": seed}
+    run = training.train(
+        loaded,
+        runs=runs,
+        name=name or Path(recipe).stem,
+        **{key: value for key, value in overrides.items() if value is not None},
+    )
+    click.echo(run.path)
+
+
+@commands.command()
+@click.argument("run")
+@click.option("--split", default="test", help="test, validation or train.")
+@click.option("--data", help="Other data with the same classes.")
+@click.option("--json", "as_json", is_flag=True)
+@click.option("--backend", type=click.Choice(BACKENDS))
+def evaluate(run, split, data, as_json, backend) -> None:
+    """Judge a RUN's model on every example of a split."""
+    opened = _open(run)
+    with _backend(backend):
+        from classicnets import evaluation, report
+    metrics = evaluation.evaluate(opened, split, data=data)
+    if data is None:
+        report.write(opened)
+    if as_json:
+        click.echo(json.dumps(metrics))
+        return
+    for key in ("examples", "loss", "top1", "top5", "seconds"):
+        value = metrics[key]
+        click.echo(f"{key:10}{value if isinstance(value, int) else f'{value:.4f}'}")
+
+
+@commands.command()
+@click.argument("run")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--top", default=3, type=click.IntRange(1), help="Classes an input.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line an input.")
+@click.option("--backend", type=click.Choice(BACKENDS))
+def predict(run, inputs, top, as_json, backend) -> None:
+    """Classify image files, folders of them, or - for standard input."""
+    opened = _open(run)
+    with _backend(backend):
+        from classicnets import evaluation
+    failed = 0
+    paths = [sys.stdin.buffer if path == "-" else path for path in inputs]
+    for result in evaluation.predictions(opened, paths, top=top):
+        failed += "error" in result
+        if as_json:
+            click.echo(json.dumps(result, ensure_ascii=False))
+        elif "error" in result:
+            click.echo(f"classicnets: {result['error']}", err=True)
+        else:
+            best = "  ".join(
+                f"{found['name']} {found['probability']:.1%}"
+                for found in result["classes"]
+            )
+            click.echo(f"{result['input']}  {best}")
+    if failed:
+        sys.exit(2)
+
+
+@commands.command()
+@click.argument("run")
+def report(run) -> None:
+    """Write a RUN's page anew."""
+    from classicnets import report as pages
+
+    click.echo(pages.write(_open(run)))
+
+
+@commands.group(cls=_Commands)
+def data() -> None:
+    """Prepare data."""
+
+
+@data.command()
+@click.argument("folder")
+@click.option("--image-size", default=0, type=click.IntRange(0))
+@click.option("--channels", default="0", type=click.Choice(["0", "1", "3"]))
+@click.option("--resize", default="crop", help="crop, fit or stretch.")
+@click.option("--allow-corrupt", is_flag=True)
+def prepare(folder, image_size, channels, resize, allow_corrupt) -> None:
+    """Decode a FOLDER of images once, into the cache."""
+    from classicnets import data
+
+    splits = data.prepare(
+        folder,
+        image_size=image_size,
+        channels=int(channels),
+        resize=resize,
+        allow_corrupt=allow_corrupt,
+    )
+    for note in splits.notes:
+        click.echo(note)
+    click.echo(
+        f"{len(splits.train):,} to train on, {len(splits.validation):,} to validate;"
+        f" {len(splits.class_names)} classes;"
+        f" images {'x'.join(map(str, splits.train.inputs.shape[1:]))}"
+    )
+
+
+@commands.command()
+def doctor() -> None:
+    """Say what is installed, what runs and what is wrong."""
+    from classicnets import doctor
+
+    lines, well = doctor.examine()
+    for line in lines:
+        click.echo(line)
+    if not well:
+        sys.exit(1)
+
+
+def main() -> None:
+    """Run the command; a wrong input is one line and exit code 2."""
+    try:
+        commands.main(standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except UserError as error:
+        _fail(str(error), 2)
+    except (RunError, OSError) as error:
+        _fail(str(error), 1)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("stopped.", 130)
+
+
+def _fail(message: str, code: int) -> None:
+    line = " ".join(message.split())
+    click.echo(f"classicnets: {line}", err=True)
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _backend(name: str | None) -> Iterator[None]:
+    """Choose Keras's backend, and keep its chatter at import off the terminal."""
+    if name:
+        os.environ["KERAS_BACKEND"] = name
+    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if chosen in BACKENDS and importlib.util.find_spec(chosen) is None:
+        installed = [b for b in BACKENDS if importlib.util.find_spec(b)]
+        raise UserError(
+            f"backend {chosen} is not installed: pip install 'classicnets[{chosen}]'"
+            + (f", or --backend {installed[0]}." if installed else ".")
+        )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow writes its greeting straight to the file descriptor.
+    with tempfile.TemporaryFile("w+") as kept:
+        terminal = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(terminal, kept.read().encode())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def _open(path: str):
+    from classicnets.run import Run
+
+    return Run(path)
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    sides = text.lower().split("x")
+    if len(sides) != 3 or not all(side.isdigit() and int(side) for side in sides):
+        raise UserError(f"--input must look like 32x32x3, got {text!r}.")
+    height, width, channels = map(int, sides)
+    return height, width, channels

@@ -1,0 +1,206 @@
+"""The command, as a person types it: in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COMMAND = [sys.executable, "-m", "classicnets"]
+
+
+def call(*arguments, folder=None, stdin=None, **environment):
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=folder,
+        input=stdin,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=stdin is None,
+    )
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Return a folder of JPEG files of three classes that nobody prepared."""
+    folder = tmp_path_factory.mktemp("photos") / "my photos"
+    random = np.random.default_rng(0)
+    for k, name in enumerate(("red things", "green", "bleu <b>")):
+        (folder / name / "more").mkdir(parents=True)
+        for number in range(14):
+            width, height = random.integers(40, 90, size=2)
+            pixels = random.integers(0, 120, size=(height, width, 3))
+            pixels[..., k] += 130
+            where = folder / name / ("more" if number % 2 else ".")
+            Image.fromarray(pixels.astype(np.uint8)).save(where / f"{number}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_folder(photos, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    result = call(
+        *("train", "resnet20-digits", "--data", photos, "--seed", 7),
+        *("--set", "epochs=8", "--set", "batch_size=8", "--set", "image_size=16"),
+        *("--set", "crop_padding=0"),
+        folder=folder,
+    )
+    assert result.returncode == 0, result.stderr
+    run = result.stdout.strip().splitlines()[-1]
+    assert os.path.basename(run) == "resnet20-digits-7"
+    return run, result.stderr
+
+
+def test_a_folder_of_photos_trains_and_the_output_says_what_was_adapted(run_folder):
+    _, said = run_folder
+    assert "16x16x3" in said
+    assert "3 classes" in said
+    assert "set aside as test" in said
+    assert "validation" in said
+
+
+def test_the_test_split_is_judged_and_counted(run_folder):
+    run, _ = run_folder
+    result = call("evaluate", run, "--json")
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads(result.stdout)
+    assert metrics["examples"] == 9  # 20 % of 14 a class, rounded
+    assert metrics["top1"] > 0.8
+    table = call("evaluate", run, "--split", "validation")
+    assert "top1" in table.stdout
+
+
+def test_single_files_folders_and_standard_input_are_classified(run_folder, photos):
+    run, _ = run_folder
+    file = photos / "green" / "0.jpg"
+    one = call("predict", run, file, "--json")
+    assert one.returncode == 0, one.stderr
+    answer = json.loads(one.stdout)
+    assert answer["classes"][0]["name"] == "green"
+    assert answer["classes"][0]["probability"] > 0.5
+
+    many = call("predict", run, photos, "--json", "--top", 1)
+    lines = [json.loads(line) for line in many.stdout.splitlines()]
+    assert len(lines) == 42
+    assert all(len(line["classes"]) == 1 for line in lines)
+
+    stdin = call("predict", run, "-", "--json", stdin=file.read_bytes())
+    assert json.loads(stdin.stdout)["classes"] == answer["classes"]
+
+
+def test_a_file_that_is_no_image_is_named_and_the_others_are_classified(
+    run_folder, photos, tmp_path
+):
+    run, _ = run_folder
+    text = tmp_path / "notes.jpg"
+    text.write_text("not a picture")
+    result = call("predict", run, text, photos / "green" / "0.jpg")
+    assert result.returncode == 2
+    assert "notes.jpg" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "green" in result.stdout
+
+
+def test_the_report_is_written_again(run_folder):
+    run, _ = run_folder
+    os.remove(os.path.join(run, "report.html"))
+    result = call("report", run)
+    assert result.returncode == 0, result.stderr
+    page = open(os.path.join(run, "report.html"), encoding="utf-8").read()
+    assert "bleu &lt;b&gt;" in page
+    assert "bleu <b>" not in page
+
+
+def test_list_shows_networks_recipes_and_data():
+    shown = call("list").stdout
+    for word in ("vgg19_bn", "resnet152", "resnet110", "resnet20-digits", "cifar100"):
+        assert word in shown
+
+
+def test_list_and_help_start_no_backend():
+    code = (
+        "import sys, classicnets.cli as c; sys.argv[1:] = ['list']; c.main(); "
+        "bad = {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules); "
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_show_counts_what_the_paper_counts(tmp_path):
+    picture = tmp_path / "net.png"
+    result = call(
+        "show", "resnet20", "--input", "32x32x3", "--classes", 10, "--plot", picture
+    )
+    assert result.returncode == 0, result.stderr
+    assert "269,722 trained parameters" in result.stdout
+    assert "arXiv:1512.03385" in result.stdout
+    assert Image.open(picture).size[0] > 300
+
+
+def test_data_are_prepared_once(photos, tmp_path):
+    cache = tmp_path / "cache"
+    first = call("data", "prepare", photos, CLASSICNETS_CACHE=str(cache))
+    assert first.returncode == 0, first.stderr
+    assert "3 classes" in first.stdout
+    files = {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")}
+    second = call("data", "prepare", photos, CLASSICNETS_CACHE=str(cache))
+    assert second.returncode == 0
+    assert files == {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")}
+
+
+def test_doctor_says_what_runs():
+    result = call("doctor")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "runs on" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "no command 'trian'. Did you mean 'train'?"),
+        (["data", "perpare"], "Did you mean 'prepare'?"),
+        (["train"], "Missing argument 'RECIPE'"),
+        (["train", "resnet20-digit"], "Did you mean 'resnet20-digits'?"),
+        (["train", "resnet20-digits", "--set", "epoch=2"], "Did you mean 'epochs'?"),
+        (["train", "resnet20-digits", "--set", "epochs=x"], "epochs must be int"),
+        (["train", "resnet20-digits", "--seed", "-1"], "--seed"),
+        (["train", "resnet20-digits", "--backend", "mxnet"], "'mxnet' is not one of"),
+        (["train", "resnet20-digits", "--dat", "x"], "No such option"),
+        (["train", "none/of.toml"], "no recipe file at none/of.toml"),
+        (["train", "resnet20-digits", "--data", "mnits"], "Did you mean 'mnist'?"),
+        (["evaluate", "nowhere"], "nowhere"),
+        (["predict", "nowhere", "a.png"], "nowhere"),
+        (["report", "nowhere"], "nowhere"),
+        (["show", "resnet19"], "resnet19"),
+        (["show", "resnet18", "--input", "32"], "--input must look like 32x32x3"),
+        (["show", "resnet18", "--option", "stm=small"], "'stem'"),
+        (["show", "vgg16", "--input", "8x8x3"], "32"),
+        (["data", "prepare", "nowhere"], "nowhere"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+    result = call(*arguments, folder=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_backend_that_is_not_installed_is_said_with_its_cure(tmp_path):
+    # A file that hides the installed package is what an uninstalled one looks like.
+    code = (
+        "import sys, importlib.util as u; real = u.find_spec; "
+        "u.find_spec = lambda name, *a: None if name == 'jax' else real(name, *a); "
+        "import classicnets.cli as c; "
+        "sys.argv[1:] = ['train', 'resnet20-digits', '--backend', 'jax']; c.main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert result.returncode == 2
+    assert "pip install 'classicnets[jax]'" in result.stderr

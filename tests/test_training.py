@@ -1,0 +1,251 @@
+"""Whole runs, small: every recipe, every choice, and what a run leaves behind."""
+
+import csv
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import classicnets as cn
+from classicnets import evaluation, recipe
+from classicnets.run import Run
+
+SMALL = {
+    "epochs": 1,
+    "batch_size": 8,
+    "validation_fraction": 0.25,
+    "learning_rate": 0.01,
+    "warmup_epochs": 0.0,
+    "evaluation_batch_size": 16,
+}
+
+
+def train(tmp_path, source="resnet20-digits", **changes):
+    return cn.train(source, runs=tmp_path / "runs", verbose=False, **SMALL | changes)
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_every_recipe_trains_two_steps_from_end_to_end(name, tmp_path, tiny_set):
+    shipped = recipe.load(name)
+    channels = 1 if shipped.data == "digits" else 3
+    data = tiny_set(classes=4, train=16, test=5, shape=(32, 32, channels))
+    changes = {"data": str(data), "batch_size": 6, "progressive_sizes": []}
+    run = train(tmp_path, name, **changes)
+
+    assert run.status["state"] == "finished"
+    assert len(run.history) == 1
+    assert np.isfinite(run.history[0]["loss"])
+    assert run.metrics["validation"]["examples"] == 4
+    assert run.evaluate()["examples"] == 5
+    assert (run.path / "report.html").stat().st_size > 10_000
+
+
+def test_a_trained_network_knows_what_it_was_taught(tmp_path, tiny_set):
+    """Bright against dark pictures; the wrong scaling or label order would not do."""
+    path = tmp_path / "brightness.npz"
+    random = np.random.default_rng(0)
+    labels = np.arange(120) % 2
+    images = random.integers(120, size=(120, 8, 8, 1)) + 130 * labels[:, None, None, None]
+    arrays = {"x": images.astype(np.uint8), "y": labels}
+    np.savez(
+        path,
+        **{f"{key}_train": value[:90] for key, value in arrays.items()},
+        **{f"{key}_test": value[90:] for key, value in arrays.items()},
+    )
+    run = train(tmp_path, data=str(path), epochs=6, learning_rate=0.05, crop_padding=0)
+    metrics = run.evaluate()
+    assert metrics["examples"] == 30
+    assert metrics["top1"] == 1.0
+    assert metrics["confusion"] == [[15, 0], [0, 15]]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run on digits that several tests look at."""
+    folder = tmp_path_factory.mktemp("finished")
+    return cn.train("resnet20-digits", runs=folder, verbose=False, **SMALL)
+
+
+def test_a_run_leaves_its_files(finished):
+    names = {path.name for path in finished.path.iterdir()}
+    assert {
+        "recipe.toml",
+        "environment.json",
+        "status.json",
+        "history.csv",
+        "metrics.json",
+        "model.keras",
+        "report.html",
+        "checkpoints",
+        "samples",
+    } <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    with (finished.path / "history.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert {"epoch", "loss", "accuracy", "validation_loss", "learning_rate"} <= set(row)
+
+
+def test_the_model_takes_raw_pixels_of_any_batch_size(finished):
+    pixels = np.random.default_rng(0).integers(256, size=(7, 32, 32, 1), dtype=np.uint8)
+    model = Run(finished.path).model
+    seven = ops.convert_to_numpy(model(pixels))
+    one = ops.convert_to_numpy(model(pixels[:1]))
+    assert seven.shape == (7, 10)
+    np.testing.assert_allclose(one, seven[:1], atol=1e-4)
+
+
+def test_metrics_count_every_example_of_the_split(finished):
+    metrics = json.loads((finished.path / "metrics.json").read_text())
+    validation = metrics["validation"]
+    confusion = np.array(validation["confusion"])
+    assert confusion.sum() == validation["examples"]
+    assert validation["top1"] == pytest.approx(
+        np.trace(confusion) / validation["examples"]
+    )
+
+
+def test_the_exported_model_scores_as_the_training_did(finished):
+    epoch = finished.history[0]
+    found = finished.metrics["validation"]
+    assert found["loss"] == pytest.approx(epoch["validation_loss"], rel=1e-3)
+    assert found["top1"] == pytest.approx(epoch["validation_top1"], abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, tiny_set):
+    data = str(tiny_set())
+    losses = [
+        train(tmp_path, data=data, seed=seed, epochs=2).history[-1]["loss"]
+        for seed in (3, 3, 4)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert losses[0] != pytest.approx(losses[2], rel=1e-4)
+
+
+def test_runs_of_the_same_name_do_not_overwrite_each_other(tmp_path, tiny_set):
+    data = str(tiny_set())
+    first, second = train(tmp_path, data=data), train(tmp_path, data=data)
+    assert first.path != second.path
+    assert first.status["state"] == second.status["state"] == "finished"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "adam", "schedule": "step", "milestones": [1]},
+        {"optimizer": "adamw", "weight_decay": 0.05, "schedule": "constant"},
+        {"mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1, "cutout": 4},
+        {"ema": 0.9, "gradient_clip": 1.0, "steps_per_call": 3},
+        {"precision": "mixed_bfloat16"},
+        {"precision": "mixed_float16"},
+        {"progressive_sizes": [[0, 4], [1, 8]], "epochs": 2},
+        {"fast_kernels": False, "normalize": False, "decay_all": False},
+        {"steps_per_call": 1, "warmup_epochs": 1.0, "schedule": "one_cycle"},
+    ],
+    ids=lambda changes: ",".join(changes),
+)
+def test_choices_of_a_recipe_train(changes, tmp_path, tiny_set):
+    run = train(tmp_path, data=str(tiny_set()), **changes)
+    assert np.isfinite(run.history[-1]["loss"])
+    assert run.metrics["validation"]["examples"] == 6
+
+
+def test_data_that_are_fed_train_as_those_on_the_device(tmp_path, tiny_set, monkeypatch):
+    data = str(tiny_set())
+    near = train(tmp_path, data=data)
+    monkeypatch.setattr("classicnets.engine.DEVICE_BYTES", 0)
+    fed = train(tmp_path, data=data)
+    assert fed.history[0]["loss"] == pytest.approx(near.history[0]["loss"], rel=1e-4)
+
+
+def test_a_batch_larger_than_the_data_is_made_smaller(tmp_path, tiny_set):
+    run = train(tmp_path, data=str(tiny_set()), batch_size=1000)
+    assert run.recipe.batch_size == 18
+
+
+def test_a_head_alone_is_trained_on_given_weights(tmp_path, tiny_set):
+    first = train(tmp_path, data=str(tiny_set(classes=3)))
+    weights = str(first.path / "model.keras")
+    run = train(tmp_path, data=str(tiny_set(classes=4)), weights=weights, freeze=True)
+    before, after = first.model.get_layer("resnet20"), run.model.get_layer("resnet20")
+    kernel = before.get_layer("stem_conv").kernel
+    np.testing.assert_array_equal(kernel, after.get_layer("stem_conv").kernel)
+    moving = before.get_layer("stem_norm").moving_mean
+    np.testing.assert_array_equal(moving, after.get_layer("stem_norm").moving_mean)
+    assert after.get_layer("logits").kernel.shape[-1] == 4
+
+
+def test_keras_callbacks_see_the_epochs_and_can_stop(tmp_path, tiny_set):
+    class Stop(keras.callbacks.Callback):
+        seen = ()
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.seen = (*self.seen, (epoch, sorted(logs)))
+            self.model.stop_training = epoch == 1
+
+    stop = Stop()
+    run = train(tmp_path, data=str(tiny_set()), epochs=5, callbacks=[stop])
+    assert [epoch for epoch, _ in stop.seen] == [0, 1]
+    assert {"loss", "validation_loss"} <= set(stop.seen[0][1])
+    assert len(run.history) == 2
+
+
+def test_training_stops_early_and_keeps_the_best_epoch(tmp_path, tiny_set):
+    # A learning rate of 0 never gets better than its first epoch.
+    run = train(
+        tmp_path,
+        data=str(tiny_set()),
+        epochs=9,
+        early_stopping=2,
+        learning_rate=0.0,
+        fast_kernels=False,
+    )
+    assert len(run.history) < 9
+    best = max(row["validation_top1"] for row in run.history)
+    assert run.metrics["validation"]["top1"] == pytest.approx(best)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path, tiny_set):
+    with pytest.raises(cn.RunError, match=r"the loss is (nan|inf) in epoch 1"):
+        train(tmp_path, data=str(tiny_set()), learning_rate=1e30, steps_per_call=1)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert Run(folder).status["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "resnet19"}, "resnet19"),
+        ({"network_options": {"dept": 3}}, "has no option 'dept'"),
+        ({"freeze": True}, "freeze trains the head alone, so it needs weights"),
+        ({"weights": "none.keras"}, "weights must be an existing file"),
+        ({"data": "digit"}, "Did you mean 'digits'"),
+        ({"epoch": 3}, "unknown key 'epoch'. Did you mean 'epochs'?"),
+        ({"network": "vgg11"}, "32"),
+    ],
+    ids=str,
+)
+def test_wrong_input_is_a_user_error_and_leaves_no_run(
+    changes, message, tmp_path, tiny_set
+):
+    changes = {"data": str(tiny_set())} | changes
+    with pytest.raises(cn.UserError, match=re.escape(message)):
+        train(tmp_path, **changes)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_other_data_with_other_classes_are_refused(finished, tiny_set):
+    with pytest.raises(cn.UserError, match="the model knows the classes 0, 1, 2, 3, …"):
+        evaluation.evaluate(finished, data=str(tiny_set(shape=(32, 32, 1))))
+
+
+def test_a_split_that_does_not_exist_is_refused(finished):
+    with pytest.raises(cn.UserError, match="split must be one of train, validation"):
+        finished.evaluate("tset")
+
+
+def test_training_leaves_the_policy_of_the_process_alone(tmp_path, tiny_set):
+    train(tmp_path, data=str(tiny_set()), precision="mixed_bfloat16")
+    assert keras.config.dtype_policy().name == "float32"
