@@ -92,35 +92,27 @@ def measure(
     results = {contender.name: Result(contender) for contender in contenders}
     workers: dict[str, Worker] = {}
     try:
-        estimates = {}
-        for contender in contenders:
-            result = results[contender.name]
+        for contender in contenders:  # they build side by side: it is not timed
             log = f"{path}.{row.name}.{contender.name}.log"
             job = Job(contender, row.network, row.batch_size, path, log)
-            with _Excused(result, workers):
-                started = time.monotonic()
-                worker = workers[contender.name] = Worker(job)
-                result.parameters = worker.facts["parameters"]
-                result.note = worker.facts["note"]
-                for _ in range(WARM_UP_STEPS):
-                    estimates[contender.name] = worker.train(1)["seconds"]
-                _say(
-                    f"{row.name}: {contender.name} ready after"
-                    f" {time.monotonic() - started:.0f} s,"
-                    f" about {estimates[contender.name]:.2f} s a step"
-                )
+            workers[contender.name] = Worker(job)
+        for name in list(workers):
+            with _Excused(results[name], workers):
+                results[name].parameters = workers[name].parameters()
+        seconds = _warm_up(row, workers, results)
         _check_same_network(row, [results[name] for name in workers])
-        total = sum(estimates[name] for name in workers)
-        if not steps and total:
-            steps = int(np.clip(ROW_SECONDS / (rounds * total), 1, MOST_STEPS))
+        if not steps and seconds:
+            steps = int(np.clip(ROW_SECONDS / (rounds * seconds), 1, MOST_STEPS))
         _say(
-            f"{row.name}: {len(workers)} contenders, {rounds} rounds of {steps} steps:"
-            f" about {rounds * (steps * total + REST_SECONDS * len(workers)):.0f} s"
+            f"{row.name}: {len(workers)} contenders, {rounds} rounds of {steps} steps,"
+            f" about {rounds * (steps * seconds + REST_SECONDS * len(workers)):.0f} s"
         )
         for number in range(rounds):
             for name in _order(list(workers), number):
                 _turn(workers, results[name], steps)
     finally:
+        for worker in workers.values():
+            worker.pipe.close()  # each ends when it sees that
         for worker in workers.values():
             worker.stop()
     return list(results.values())
@@ -172,6 +164,23 @@ class _Excused:
             worker.stop()
         _say(f"{self.result.contender.name}: not available: {error}")
         return True
+
+
+def _warm_up(row, workers, results):
+    """Let each take its first steps; return the seconds of a step of all together."""
+    total = 0.0
+    for name in list(workers):
+        with _Excused(results[name], workers):
+            started = time.monotonic()
+            for _ in range(WARM_UP_STEPS):
+                answer = workers[name].train(1)
+            total += answer["seconds"]
+            results[name].note = answer["note"]
+            _say(
+                f"{row.name}: {name} warm after {time.monotonic() - started:.0f} s,"
+                f" about {answer['seconds']:.2f} s a step"
+            )
+    return total
 
 
 def _turn(workers, result, steps):

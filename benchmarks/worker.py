@@ -83,14 +83,13 @@ class Worker:
         self.process = context.Process(target=work, args=(theirs, job))
         self.process.start()
         theirs.close()  # so that its death closes the pipe
-        try:
-            self.facts = self._answer()
-        except BaseException:
-            self.stop()
-            raise
 
-    def train(self, steps: int) -> dict[str, float]:
-        """Train and return `seconds` a step and the last `loss`."""
+    def parameters(self) -> int:
+        """Wait until everything is built; return how many parameters it trains."""
+        return self._answer()["parameters"]
+
+    def train(self, steps: int) -> dict[str, Any]:
+        """Train and return `seconds` a step, the last `loss`, and a `note`."""
         try:
             self.pipe.send(steps)
         except OSError:
@@ -130,15 +129,15 @@ class Turns:
         self.pipe = pipe
         self.steps = self.left = 0
         self.started = 0.0
+        self.note = ""  # what a reader should know of how this one trains
 
-    def introduce(self, *, parameters: int, note: str = "") -> None:
+    def introduce(self, *, parameters: int) -> None:
         """Say that everything is built, and wait for the first turn.
 
         Args:
             parameters: Trained ones, which must be the same for all contenders.
-            note: What a reader should know of how this one trains.
         """
-        self.pipe.send({"parameters": parameters, "note": note})
+        self.pipe.send({"parameters": parameters})
         self._wait()
 
     def step_done(self, loss: Any) -> None:
@@ -152,7 +151,7 @@ class Turns:
             return
         value = float(loss)  # a device that runs behind is waited for
         seconds = (time.perf_counter() - self.started) / self.steps
-        self.pipe.send({"seconds": seconds, "loss": value})
+        self.pipe.send({"seconds": seconds, "loss": value, "note": self.note})
         self._wait()
 
     def _wait(self):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_the_report_is_written_again(run_folder):
     os.remove(os.path.join(run, "report.html"))
     result = call("report", run)
     assert result.returncode == 0, result.stderr
-    page = open(os.path.join(run, "report.html"), encoding="utf-8").read()
+    page = (Path(run) / "report.html").read_text(encoding="utf-8")
     assert "bleu &lt;b&gt;" in page
     assert "bleu <b>" not in page
 
@@ -126,7 +127,9 @@ def test_list_and_help_start_no_backend():
         "bad = {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules); "
         "sys.exit(str(bad) if bad else 0)"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr
 
 

@@ -8,9 +8,7 @@ from classicnets import optimization, recipe
 
 def rates(steps_per_epoch=10, **changes):
     values = {"network": "n", "data": "d", "epochs": 10, "learning_rate": 0.2}
-    return optimization.learning_rates(
-        recipe.build(values | changes), steps_per_epoch
-    )
+    return optimization.learning_rates(recipe.build(values | changes), steps_per_epoch)
 
 
 def test_cosine_is_half_way_in_the_middle_and_ends_near_zero():

@@ -48,7 +48,9 @@ def test_a_trained_network_knows_what_it_was_taught(tmp_path, tiny_set):
     path = tmp_path / "brightness.npz"
     random = np.random.default_rng(0)
     labels = np.arange(120) % 2
-    images = random.integers(120, size=(120, 8, 8, 1)) + 130 * labels[:, None, None, None]
+    images = (
+        random.integers(120, size=(120, 8, 8, 1)) + 130 * labels[:, None, None, None]
+    )
     arrays = {"x": images.astype(np.uint8), "y": labels}
     np.savez(
         path,
@@ -152,7 +154,9 @@ def test_choices_of_a_recipe_train(changes, tmp_path, tiny_set):
     assert run.metrics["validation"]["examples"] == 6
 
 
-def test_data_that_are_fed_train_as_those_on_the_device(tmp_path, tiny_set, monkeypatch):
+def test_data_that_are_fed_train_as_those_on_the_device(
+    tmp_path, tiny_set, monkeypatch
+):
     data = str(tiny_set())
     near = train(tmp_path, data=data)
     monkeypatch.setattr("classicnets.engine.DEVICE_BYTES", 0)

@@ -126,12 +126,11 @@ def train(job: Job, turns: Turns) -> None:
     del pixels
 
     model = NETWORKS[job.network]().to(memory_format=torch.channels_last).train()
+    turns.introduce(parameters=sum(p.numel() for p in model.parameters()))
+    # From here on no other contender computes.
     optimizer, implementation = quickest_optimizer(model)
+    turns.note = f"{implementation} optimizer"
     forward = torch.compile(model) if job.contender.compiled else model
-    turns.introduce(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        note=f"{implementation} optimizer",
-    )
     while True:
         for index in torch.randperm(len(images)).split(job.batch_size):
             if len(index) < job.batch_size:

@@ -40,20 +40,19 @@ def list_() -> None:
     """Show the networks, recipes and data sets."""
     from classicnets import recipe
     from classicnets.data import DATASETS
-    from classicnets.networks.names import FAMILIES
+    from classicnets.networks import NETWORKS
 
     click.echo("networks")
-    for family, names in FAMILIES.items():
+    for family in dict.fromkeys(family for family, _ in NETWORKS.values()):
+        names = [name for name, (home, _) in NETWORKS.items() if home == family]
         click.echo(f"  {family:14}{' '.join(names)}")
     click.echo("\nrecipes")
     for name in recipe.names():
         found = recipe.load(name)
-        click.echo(
-            f"  {name:24}{found.network} on {found.data}, {found.epochs} epochs"
-        )
+        click.echo(f"  {name:24}{found.network} on {found.data}, {found.epochs} epochs")
     click.echo("\ndata sets")
     for name, dataset in DATASETS.items():
-        click.echo(f"  {name:14}{dataset.description}")
+        click.echo(f"  {name:14}{dataset.title}")
 
 
 @commands.command()
@@ -68,11 +67,14 @@ def show(network, shape, classes, options, plot, backend) -> None:
     input_shape = _shape(shape)
     with _backend(backend):
         from classicnets import networks
-        from classicnets.networks.inspect import summary
+        from classicnets.networks.summary import summary
     from classicnets import recipe
 
     given = recipe.options(options)
-    built = networks.create(network, input_shape, classes, **given)
+    try:
+        built = networks.create(network, input_shape, classes, **given)
+    except (TypeError, ValueError) as error:
+        raise UserError(str(error)) from None
     rows = summary(built)
     click.echo(networks.paper(network))
     click.echo(f"{'layer':44}{'output':>18}{'parameters':>14}{'multiply-adds':>16}")
@@ -89,7 +91,8 @@ def show(network, shape, classes, options, plot, backend) -> None:
     if plot:
         from classicnets import figures
 
-        figures.save_architecture(rows, Path(plot))
+        layers = [(row.layer, row.output_shape) for row in rows]
+        figures.architecture(layers).save(plot)
 
 
 @commands.command()

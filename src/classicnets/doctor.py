@@ -40,7 +40,9 @@ def examine() -> tuple[list[str], bool]:
     runs = {}
     for backend, packages in PACKAGES.items():
         if importlib.util.find_spec(backend) is None:
-            lines.append(f"{backend}: not installed (pip install 'classicnets[{backend}]')")
+            lines.append(
+                f"{backend}: not installed (pip install 'classicnets[{backend}]')"
+            )
             continue
         runs[backend], said = _try(backend)
         lines.append(f"{backend} {_version(packages)}: {said}")
@@ -54,7 +56,9 @@ def examine() -> tuple[list[str], bool]:
     for name in DATASETS:
         if name == "digits":
             continue
-        places = [Path(place) / f"{name}.npz" for place in (folder, cache_folder()) if place]
+        places = [
+            Path(place) / f"{name}.npz" for place in (folder, cache_folder()) if place
+        ]
         found = [place for place in places if os.access(place, os.R_OK)]
         lines.append(f"data {name}: {found[0] if found else 'will be downloaded'}")
     return lines, well

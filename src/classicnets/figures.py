@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 # In the chart's own units; the page scales it to the width it has.
 _WIDTH, _HEIGHT = 420, 250
@@ -157,3 +157,43 @@ def _data_uri(image: Image.Image) -> str:
     data = io.BytesIO()
     image.save(data, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def architecture(rows: Sequence[tuple[str, Sequence[int | None]]]) -> Image.Image:
+    """Draws a network as its stages: the shrinking, deepening maps between layers.
+
+    Args:
+        rows: (layer, output shape) in the order of the network; layers whose output is
+            no map of features, such as a dense one, are drawn as thin bars.
+
+    Returns:
+        A picture with a block for each run of layers of the same output: as high as
+        the map, as wide as the logarithm of its channels.
+    """
+    stages: list[tuple[tuple[int, ...], int]] = []
+    for _, shape in rows:
+        size = tuple(side or 0 for side in shape)
+        if stages and stages[-1][0] == size:
+            stages[-1] = (size, stages[-1][1] + 1)
+        else:
+            stages.append((size, 1))
+    tallest = max(shape[0] for shape, _ in stages if len(shape) == 3)
+    font = ImageFont.load_default(size=13)
+    column, middle = 110, 150
+    image = Image.new("RGB", (column * len(stages) + 20, 360), "white")
+    draw = ImageDraw.Draw(image)
+    for place, (shape, layers) in enumerate(stages):
+        centre = 10 + place * column + column // 2
+        high = 8 + 230 * (shape[0] / tallest if len(shape) == 3 else 0.5)
+        wide = 8 + 7 * math.log2(max(shape[-1], 1)) if len(shape) == 3 else 8
+        if place:
+            draw.line([(centre - column // 2, middle), (centre, middle)], "black")
+        if place < len(stages) - 1:
+            draw.line([(centre, middle), (centre + column // 2, middle)], "black")
+        corners = [centre - wide / 2, middle - high / 2]
+        corners += [centre + wide / 2, middle + high / 2]
+        draw.rectangle(corners, fill=_BLUE if len(shape) == 3 else _VERMILION)
+        words = ["x".join(map(str, shape)), f"{layers} layer" + "s" * (layers > 1)]
+        for line, text in enumerate(words):
+            draw.text((centre, 300 + 20 * line), text, "black", font, anchor="mm")
+    return image

@@ -1,5 +1,7 @@
 """Optimizers and learning rates as the papers define them."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -8,11 +10,12 @@ from classicnets.recipe import Recipe
 
 def optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     """Build the optimizer of a recipe, its gradients clipped by their global norm."""
-    options = {"learning_rate": recipe.learning_rate}
+    options: dict[str, Any] = {"learning_rate": recipe.learning_rate}
     if recipe.gradient_clip:
         options["global_clipnorm"] = recipe.gradient_clip
     if recipe.optimizer == "sgd":
-        built = SGD(recipe, momentum=recipe.momentum, nesterov=recipe.nesterov, **options)
+        options |= {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
+        built = SGD(recipe, **options)
     elif recipe.optimizer == "adam":
         built = Adam(recipe, **options)
     else:
@@ -37,7 +40,7 @@ class _CoupledDecay:
     def update_step(self, gradient, variable, learning_rate):
         if self.decay and (self.decay_all or len(variable.shape) > 1):
             gradient = gradient + self.decay * keras.ops.cast(variable, gradient.dtype)
-        super().update_step(gradient, variable, learning_rate)
+        super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
 
 
 class SGD(_CoupledDecay, keras.optimizers.SGD):
@@ -66,7 +69,7 @@ def learning_rates(recipe: Recipe, steps_per_epoch: int) -> np.ndarray:
         factor = 1.0 - progress
     elif recipe.schedule == "step":
         passed = np.searchsorted(recipe.milestones, step // steps_per_epoch, "right")
-        factor = recipe.step_factor**passed
+        factor = np.power(recipe.step_factor, passed)
     else:
         factor = np.ones(steps)
     rise = np.minimum(1.0, (step + 1) / max(warmup, 1))

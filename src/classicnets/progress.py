@@ -53,9 +53,8 @@ class Bar:
         elif self.shown and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
             left = (self.steps - self.done) * seconds / (self.done - self.first)
-            self.say(
-                f"{epoch}  step {self.done}/{self.steps}  {note}  {left / 60:.0f} min left"
-            )
+            place = f"step {self.done}/{self.steps}"
+            self.say(f"{epoch}  {place}  {note}  {left / 60:.0f} min left")
 
     def say(self, line: str) -> None:
         """Print a line that stays."""

@@ -80,7 +80,7 @@ CHOICES = {
 }
 POSITIVE = ("epochs", "batch_size", "steps_per_call", "evaluation_batch_size")
 FRACTIONS = ("validation_fraction", "label_smoothing", "ema", "momentum")
-FIELDS = {field.name: field.type for field in dataclasses.fields(Recipe)}
+FIELDS: dict[str, typing.Any] = typing.get_type_hints(Recipe)
 
 
 def load(source: str | pathlib.Path, changes: typing.Iterable[str] = ()) -> Recipe:
@@ -180,10 +180,10 @@ def _value(text: str) -> typing.Any:
 def _checked(key: str, value: typing.Any) -> typing.Any:
     if key not in FIELDS:
         raise UserError(f"unknown key {key!r}. {nearest(key, FIELDS)}")
-    wanted = FIELDS[key]
+    wanted: typing.Any = FIELDS[key]
     if wanted is float and type(value) is int:
         value = float(value)
-    if type(value) is not wanted:
+    if not _is(value, wanted):
         raise UserError(f"{key} must be {wanted.__name__}, got {value!r}.")
     if key in CHOICES and value not in CHOICES[key]:
         choices = ", ".join(str(choice) for choice in CHOICES[key])
@@ -199,6 +199,11 @@ def _checked(key: str, value: typing.Any) -> typing.Any:
     if key == "milestones" and not all(type(epoch) is int for epoch in value):
         raise UserError(f"milestones must be epochs such as [60, 120], got {value}.")
     return value
+
+
+def _is(value: typing.Any, wanted: type) -> bool:
+    # isinstance would take True for an int.
+    return type(value) is wanted
 
 
 def _check_progressive_sizes(sizes: list) -> None:

@@ -54,6 +54,7 @@ def _page() -> jinja2.Template:
     )
     pages.filters["percent"] = _percent
     pages.filters["duration"] = _duration
+    pages.filters["python"] = repr
     files = importlib.resources.files("classicnets")
     source = (files / "report.html.j2").read_text(encoding="utf-8")
     return pages.from_string(source)
@@ -67,13 +68,17 @@ def _content(run: Run) -> dict[str, Any]:
     split = next((s for s in ("test", "validation") if s in metrics), None)
     measured = metrics[split] if split else {}
     confusion = np.asarray(measured.get("confusion") or [], dtype=np.int64)
-    classes = _class_names(metrics, len(confusion))
-    folder = shlex.quote(f"{run.path.parent.name}/{run.name}")
+    classes = _class_names(metrics, run, len(confusion))
+    folder = f"{run.path.parent.name}/{run.name}"
     return {
         "name": run.name,
         "recipe": recipe,
         "recipe_text": recipe_text.strip(),
-        "environment": run.environment,
+        "environment": {
+            key: value
+            for key, value in run.environment.items()
+            if key != "class_names"  # the page shows them class by class
+        },
         "status": run.status,
         "epochs_done": len(history),
         "seconds": _training_seconds(run),
@@ -90,7 +95,8 @@ def _content(run: Run) -> dict[str, Any]:
         "worst_shown": _WORST_CLASSES,
         "samples": _samples(run, split, classes) if split else {},
         "input_shape": _input_shape(run),
-        "folder": folder,
+        "folder": shlex.quote(folder),
+        "model_path": f"{folder}/model.keras",
         "train_command": _train_command(run.name, recipe, folder),
         "has_model": (run.path / "model.keras").is_file(),
     }
@@ -104,7 +110,9 @@ def _values(recipe_text: str) -> dict[str, Any]:
         return {}
 
 
-def _class_names(metrics: dict[str, Any], count: int) -> list[str]:
+def _class_names(metrics: dict[str, Any], run: Run, count: int) -> list[str]:
+    if names := run.environment.get("class_names"):
+        return [str(name) for name in names]
     for measured in metrics.values():
         names = [str(row["name"]) for row in measured.get("per_class") or []]
         if names:
@@ -113,11 +121,10 @@ def _class_names(metrics: dict[str, Any], count: int) -> list[str]:
 
 
 def _training_seconds(run: Run) -> float | None:
-    """Seconds of all epochs together; of the status file where no epoch says."""
-    seconds = [row["seconds"] for row in run.history if "seconds" in row]
-    if seconds:
-        return sum(seconds)
-    return run.status.get("seconds")
+    """Seconds of the whole run; before its end, of the epochs so far."""
+    total = run.status.get("seconds")
+    epochs = [row["seconds"] for row in run.history if "seconds" in row]
+    return total if isinstance(total, int | float) else sum(epochs) or None
 
 
 def _interval(measured: dict[str, Any]) -> tuple[float, float] | None:
@@ -135,7 +142,7 @@ def _interval(measured: dict[str, Any]) -> tuple[float, float] | None:
 
 def _charts(history: list[dict[str, float]]) -> list[dict[str, Any]]:
     """Loss, accuracy and learning rate over epochs, as far as they were recorded."""
-    wanted = {
+    wanted: dict[str, dict[str, tuple[str, ...]]] = {
         "Loss": {
             "training": ("loss", "train_loss"),
             "validation": ("validation_loss", "val_loss"),
@@ -173,10 +180,12 @@ def _points(
     history: list[dict[str, float]], names: tuple[str, ...]
 ) -> list[tuple[float, float]]:
     """(epoch, value) of the first of the columns that has finite values."""
+    # A reader counts epochs from 1, whatever the file does.
+    counted_from_0 = bool(history) and history[0].get("epoch", 0) == 0
     for name in names:
         points = [
-            (row.get("epoch", position), row[name])
-            for position, row in enumerate(history, start=1)
+            (row.get("epoch", position) + counted_from_0, row[name])
+            for position, row in enumerate(history)
             if math.isfinite(row.get(name, math.nan))
         ]
         if points:
@@ -297,8 +306,10 @@ def _train_command(name: str, recipe: dict[str, Any], folder: str) -> str:
     """Trains the same recipe under the same name; the seed is in the recipe."""
     ending = rf"-{re.escape(str(recipe.get('seed', 0)))}(-\d+)?$"
     return shlex.join(
-        ["classicnets", "train", f"{shlex.split(folder)[0]}/recipe.toml"]
-        + ["--name", re.sub(ending, "", name)]
+        [
+            *("classicnets", "train", f"{folder}/recipe.toml"),
+            *("--name", re.sub(ending, "", name)),
+        ]
     )
 
 

@@ -38,8 +38,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from classicnets import __version__, tensorboard
 from classicnets import recipe as recipes
-from classicnets import tensorboard
 from classicnets.errors import UserError
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def environment(data_fingerprint: str, device: str) -> dict[str, Any]:
     packages = _BACKEND_PACKAGES.get(backend, (backend,))
     versions = [_version(package) for package in packages]
     return {
-        "classicnets": _version("classicnets"),
+        "classicnets": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
         "keras": _version("keras"),

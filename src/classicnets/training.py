@@ -150,7 +150,9 @@ class _Loop:
         """Say what is trained on what."""
         height, width, channels = self.splits.train.inputs.shape[1:]
         size = f"{height}x{width}x{channels}"
-        parameters = sum(math.prod(v.shape) for v in self.task.network.trainable_variables)
+        parameters = sum(
+            math.prod(v.shape) for v in self.task.network.trainable_variables
+        )
         self.bar.say(
             f"{self.recipe.network} with {parameters:,} trained parameters"
             f" on {self.splits.name}: {self.examples:,} images of {size} to train on,"
@@ -169,7 +171,8 @@ class _Loop:
         self.task.network.stop_training = False
         self.callbacks.on_train_begin()
         with self.bar:
-            for self.epoch in range(self.recipe.epochs):
+            for epoch in range(self.recipe.epochs):
+                self.epoch = epoch
                 self.callbacks.on_epoch_begin(self.epoch)
                 row = self._train_epoch() | self._validate()
                 self.run.append_history(row)
@@ -178,7 +181,9 @@ class _Loop:
                 self.callbacks.on_epoch_end(self.epoch, logs)
                 patience = self.recipe.early_stopping
                 if patience and self.epoch - self.best["epoch"] >= patience:
-                    self.bar.say(f"no better validation for {patience} epochs: stopped.")
+                    self.bar.say(
+                        f"no better validation for {patience} epochs: stopped."
+                    )
                     break
                 if self.task.network.stop_training:
                     break
@@ -229,8 +234,8 @@ class _Loop:
     def _check(self, loss, step):
         if not math.isfinite(loss):
             raise RunError(
-                f"the loss is {loss} in epoch {self.epoch + 1}, at or before step {step}:"
-                " try a lower learning_rate, warmup_epochs, or gradient_clip."
+                f"the loss is {loss} in epoch {self.epoch + 1}, at or before step"
+                f" {step}: try a lower learning_rate, warmup_epochs, or gradient_clip."
             )
 
     def _validate(self):
@@ -255,7 +260,10 @@ class _Loop:
             with self.task.averaged_weights():
                 weights = self.task.network.variables
                 checkpoint.write(folder / "best.safetensors", weights, self.best)
-        if last or time.monotonic() - self.saved_at > self.recipe.checkpoint_minutes * 60:
+        if (
+            last
+            or time.monotonic() - self.saved_at > self.recipe.checkpoint_minutes * 60
+        ):
             progress = {"epochs_done": self.epoch + 1, "best": self.best}
             checkpoint.write(folder / "last.safetensors", self.task.state, progress)
             self.saved_at = time.monotonic()

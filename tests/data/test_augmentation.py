@@ -100,7 +100,9 @@ def test_cutmix_gives_each_target_the_share_of_its_pixels():
     for step in range(50):
         row = {key: ops.convert_to_tensor(value[step]) for key, value in draws.items()}
         mixed, targets = augmentation.mix(
-            ops.convert_to_tensor(own), ops.convert_to_tensor(np.eye(2, dtype="float32")), row
+            ops.convert_to_tensor(own),
+            ops.convert_to_tensor(np.eye(2, dtype="float32")),
+            row,
         )
         share = ops.convert_to_numpy(mixed)[1].mean()
         assert ops.convert_to_numpy(targets)[1, 1] == pytest.approx(share, abs=1e-6)

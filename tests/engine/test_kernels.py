@@ -21,7 +21,7 @@ def small_network(side, channels=8, bias=True):
 
 
 def gradients(network, through, images):
-    """Return the loss, the gradients and the variables after one forward in training."""
+    """Return the loss, the gradients, and the variables after a step of training."""
     start = [ops.convert_to_numpy(v).copy() for v in network.variables]
 
     def step(arrays, batch):

@@ -115,7 +115,9 @@ def test_weight_decay_adds_to_the_gradient_as_in_the_papers(name):
     first, second = np.zeros((2, 1)), np.zeros((2, 1))
     for k, (x, y) in enumerate(zip(batches["x"], batches["y"]), start=1):
         gradient = 2 * x.T @ (x @ weights - y) / len(x) + decay * weights
-        if name == "sgd":  # Sutskever et al. 2013, eq. 3 and 4, as Nesterov's look-ahead
+        if (
+            name == "sgd"
+        ):  # Sutskever et al. 2013, eq. 3 and 4, as Nesterov's look-ahead
             velocity = momentum * velocity + gradient
             weights = weights - rate * (gradient + momentum * velocity)
         else:  # Kingma & Ba 2015, algorithm 1

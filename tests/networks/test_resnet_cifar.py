@@ -45,9 +45,7 @@ def test_strided_windows_sit_on_the_pixels_that_the_shortcut_takes():
     kernel = np.zeros(layer.kernel.shape, "float32")
     kernel[1, 1, 0, 0] = 1.0  # passes the middle of each window on
     layer.set_weights([kernel])
-    block = keras.Model(
-        network.get_layer("stage1_block1_relu").output, [layer.output]
-    )
+    block = keras.Model(network.get_layer("stage1_block1_relu").output, [layer.output])
     x = np.random.default_rng(0).normal(size=(1, 16, 16, 16)).astype("float32")
     outputs = block.predict(x, verbose=0)
     np.testing.assert_allclose(outputs[..., 0], x[:, ::2, ::2, 0], atol=1e-6)

@@ -58,10 +58,10 @@ def make_deterministic() -> None:
 
 def fast_kernel(layer, shape):
     """Return a faster function (layer, x, training) than `layer` itself, or None."""
-    if type(layer) is layers.BatchNormalization and shape is not None:
-        if len(shape) == 4 and layer.axis in (-1, 3) and layer.scale and layer.center:
-            return None if layer.renorm else _batch_normalization
-    return None
+    if type(layer) is not layers.BatchNormalization or len(shape or ()) != 4:
+        return None
+    plain = layer.axis in (-1, 3) and layer.scale and layer.center
+    return _batch_normalization if plain and not layer.renorm else None
 
 
 def _batch_normalization(layer, x, training):

@@ -1,46 +1,36 @@
 """The networks, by name. Each is a function that returns a plain `keras.Model`."""
 
-import functools
-import sys
-from inspect import getdoc, signature  # `inspect` here is a module of ours
-from typing import Any
-
-import keras
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from classicnets.errors import UserError, nearest
-from classicnets.networks.resnet import resnet
-from classicnets.networks.resnet_cifar import resnet_cifar
-from classicnets.networks.vgg import vgg
 
-__all__ = [
-    "NETWORKS",
-    "create",
-    "network_options",
-    "paper",
-    "resnet",
-    "resnet_cifar",
-    "vgg",
-]
+if TYPE_CHECKING:
+    import keras
 
-NETWORKS: dict[str, functools.partial[keras.Model]] = {
-    "vgg11": functools.partial(vgg, depth=11, batch_norm=False),
-    "vgg13": functools.partial(vgg, depth=13, batch_norm=False),
-    "vgg16": functools.partial(vgg, depth=16, batch_norm=False),
-    "vgg19": functools.partial(vgg, depth=19, batch_norm=False),
-    "vgg11_bn": functools.partial(vgg, depth=11, batch_norm=True),
-    "vgg13_bn": functools.partial(vgg, depth=13, batch_norm=True),
-    "vgg16_bn": functools.partial(vgg, depth=16, batch_norm=True),
-    "vgg19_bn": functools.partial(vgg, depth=19, batch_norm=True),
-    "resnet18": functools.partial(resnet, depth=18),
-    "resnet34": functools.partial(resnet, depth=34),
-    "resnet50": functools.partial(resnet, depth=50),
-    "resnet101": functools.partial(resnet, depth=101),
-    "resnet152": functools.partial(resnet, depth=152),
-    "resnet20": functools.partial(resnet_cifar, depth=20),
-    "resnet32": functools.partial(resnet_cifar, depth=32),
-    "resnet44": functools.partial(resnet_cifar, depth=44),
-    "resnet56": functools.partial(resnet_cifar, depth=56),
-    "resnet110": functools.partial(resnet_cifar, depth=110),
+# A network's name, its file (the function in it has the same name) and its options.
+# Files are imported when a network is built: a list of names needs no backend.
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "vgg11": ("vgg", {"depth": 11, "batch_norm": False}),
+    "vgg13": ("vgg", {"depth": 13, "batch_norm": False}),
+    "vgg16": ("vgg", {"depth": 16, "batch_norm": False}),
+    "vgg19": ("vgg", {"depth": 19, "batch_norm": False}),
+    "vgg11_bn": ("vgg", {"depth": 11, "batch_norm": True}),
+    "vgg13_bn": ("vgg", {"depth": 13, "batch_norm": True}),
+    "vgg16_bn": ("vgg", {"depth": 16, "batch_norm": True}),
+    "vgg19_bn": ("vgg", {"depth": 19, "batch_norm": True}),
+    "resnet18": ("resnet", {"depth": 18}),
+    "resnet34": ("resnet", {"depth": 34}),
+    "resnet50": ("resnet", {"depth": 50}),
+    "resnet101": ("resnet", {"depth": 101}),
+    "resnet152": ("resnet", {"depth": 152}),
+    "resnet20": ("resnet_cifar", {"depth": 20}),
+    "resnet32": ("resnet_cifar", {"depth": 32}),
+    "resnet44": ("resnet_cifar", {"depth": 44}),
+    "resnet56": ("resnet_cifar", {"depth": 56}),
+    "resnet110": ("resnet_cifar", {"depth": 110}),
 }
 
 
@@ -49,7 +39,7 @@ def create(
     input_shape: tuple[int, int, int],
     classes: int | None,
     **options: Any,
-) -> keras.Model:
+) -> "keras.Model":
     """Build a network by its name.
 
     Args:
@@ -77,29 +67,39 @@ def create(
         raise UserError(
             f"input_shape must be (height, width, channels), got {input_shape}."
         )
-    return NETWORKS[network](tuple(input_shape), classes, **options)
+    family, fixed = NETWORKS[network]
+    build = _function(family)
+    return build(tuple(input_shape), classes, **fixed, **options)
 
 
 def network_options(network: str) -> dict[str, Any]:
     """Return the options that `create` takes for `network`, with their defaults."""
-    partial = _find(network)
+    family, fixed = _find(network)
     return {
         name: parameter.default
-        for name, parameter in signature(partial.func).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in partial.keywords
+        for name, parameter in inspect.signature(_function(family)).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in fixed
     }
 
 
 def paper(network: str) -> str:
     """Return the line that names the network's paper: its file's first."""
-    module = sys.modules[_find(network).func.__module__]
-    return str(getdoc(module)).splitlines()[0]
+    family, _ = _find(network)
+    return str(inspect.getdoc(_module(family))).splitlines()[0]
 
 
-def _find(network: str) -> functools.partial[keras.Model]:
+def _find(network: str) -> tuple[str, dict[str, Any]]:
     if network not in NETWORKS:
         raise UserError(
             f"network must be one that exists, got {network!r}. "
             + nearest(network, NETWORKS)
         )
     return NETWORKS[network]
+
+
+def _module(family: str):
+    return importlib.import_module(f"classicnets.networks.{family}")
+
+
+def _function(family: str) -> "Callable[..., keras.Model]":
+    return getattr(_module(family), family)

@@ -246,7 +246,7 @@ def _from_keras_model(
                     f"{network.name}, got {theirs}. Build the network with the options "
                     "of the source."
                 )
-    weights = {}
+    weights: Weights = {}
     for layer in sources.values():
         names = _variable_names(layer)
         weights |= dict(zip(names, layer.get_weights(), strict=True))
@@ -283,7 +283,7 @@ def _load_model(path: Path) -> keras.Model:
 
 
 def _read_h5(path: Path) -> Weights:
-    """Read what `Model.save_weights` wrote: variables by number, layers' names aside."""
+    """Read what `Model.save_weights` wrote: variables by number."""
     import h5py  # comes with Keras
 
     weights: Weights = {}

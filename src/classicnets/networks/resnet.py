@@ -100,6 +100,7 @@ def resnet(
         x: keras.KerasTensor, filters: int, stride: int, place: str
     ) -> keras.KerasTensor:
         """Add to `x`, or its projection, what two or three convolutions make of it."""
+        convolutions: tuple[tuple[int, int, int], ...]
         if depth < 50:
             convolutions = ((filters, 3, stride), (filters, 3, 1))
         elif stride_on == "3x3":

@@ -1,11 +1,13 @@
 """Classification: a network that returns logits, and one label an example."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from keras import ops
 
 from classicnets import engine, objectives, optimization
-from classicnets.data import Examples, Splits, augmentation
+from classicnets.data import Examples, Rows, Splits, augmentation
 from classicnets.recipe import Recipe
 
 LOGS = ("loss", "accuracy")
@@ -26,7 +28,7 @@ class Classify:
         self.state = [*network.variables, *self.optimizer.variables, *self.averages]
         self.arrays = _on_device(splits.train)
         self._steps: dict = {}  # the compiled step by image size
-        self._logits = None
+        self._forward: Callable | None = None
 
     # -- learning ------------------------------------------------------------
 
@@ -82,9 +84,7 @@ class Classify:
         images, targets = augmentation.mix(images, targets, batch)
         targets = objectives.smooth(targets, recipe.label_smoothing)
         if image_size:
-            images = ops.image.resize(
-                images, (image_size, image_size), antialias=True
-            )
+            images = ops.image.resize(images, (image_size, image_size), antialias=True)
 
         def loss_function():
             logits = ops.cast(network(images, training=True), "float32")
@@ -112,23 +112,22 @@ class Classify:
         logits = self.logits(self.splits.validation.inputs)
         return scores(logits, self.splits.validation.labels)
 
-    def logits(self, images: np.ndarray) -> np.ndarray:
+    def logits(self, images: np.ndarray | Rows) -> np.ndarray:
         """Return (n, classes) for raw images (n, height, width, channels)."""
-        if self._logits is None:
-            network = engine.rebuild(
-                self.network, images.shape[1:], self.recipe.fast_kernels
-            )
-
-            def forward(arrays, batch):
-                logits = network(self._scale(batch["image"]), training=False)
-                return ops.cast(logits, "float32")
-
-            self._logits = engine.compile_function(forward, self.state)
+        forward = self._forward = self._forward or self._compile_forward()
         with self.averaged_weights():
             size = min(self.recipe.evaluation_batch_size, len(images))
-            return in_batches(
-                lambda batch: self._logits({}, {"image": batch}), images, size
-            )
+            return in_batches(lambda batch: forward({}, {"image": batch}), images, size)
+
+    def _compile_forward(self):
+        shape = self.splits.train.inputs.shape[1:]
+        network = engine.rebuild(self.network, shape, self.recipe.fast_kernels)
+
+        def forward(arrays, batch):
+            logits = network(self._scale(batch["image"]), training=False)
+            return ops.cast(logits, "float32")
+
+        return engine.compile_function(forward, self.state)
 
     def averaged_weights(self):
         """Put the averaged weights into the network while the context lasts."""
@@ -139,9 +138,7 @@ class Classify:
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy("float32")
         try:
-            plain = keras.models.clone_model(
-                self.network, clone_function=_in_float32
-            )
+            plain = keras.models.clone_model(self.network, clone_function=_in_float32)
             with self.averaged_weights():
                 plain.set_weights(self.network.get_weights())
             return with_scaling(plain, self.mean, self.deviation)
@@ -172,8 +169,9 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     own = np.take_along_axis(logits, labels[:, None], axis=1)
     rank = (logits > own).sum(axis=1)
+    own_log = np.take_along_axis(log_probabilities, labels[:, None], axis=1)
     return {
-        "loss": float(-np.take_along_axis(log_probabilities, labels[:, None], 1).mean()),
+        "loss": float(-own_log.mean()),
         "top1": float((logits.argmax(axis=1) == labels).mean()),
         "top5": float((rank < 5).mean()),
     }
@@ -217,7 +215,7 @@ def in_batches(function, inputs, size: int) -> np.ndarray:
 
 
 def _channel_statistics(train: Examples, normalize: bool):
-    """Return mean and deviation (channels,) of pixels in [0, 1], at most 20,000 images."""
+    """Return mean and deviation (channels,) of pixels in [0, 1], from 20,000 images."""
     channels = train.inputs.shape[-1]
     if not normalize:
         return np.zeros(channels, "float32"), np.ones(channels, "float32")
@@ -245,9 +243,7 @@ def _averaged(network):
 
 
 def _statistics(network):
-    return [
-        v for v in network.non_trainable_variables if v.dtype.startswith("float")
-    ]
+    return [v for v in network.non_trainable_variables if v.dtype.startswith("float")]
 
 
 def _copies(network):
@@ -266,8 +262,8 @@ def _in_float32(layer):
 class _Swapped:
     """Give `variables` the `values` of others inside a `with`."""
 
-    def __init__(self, variables, values):
-        self.variables, self.values = (variables, values) if values else ([], [])
+    def __init__(self, variables: list, values: list):
+        self.variables, self.values = variables if values else [], values
 
     def __enter__(self):
         self.kept = [ops.convert_to_numpy(v).copy() for v in self.variables]

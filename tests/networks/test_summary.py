@@ -4,7 +4,7 @@ import keras
 import pytest
 
 from classicnets.networks import create
-from classicnets.networks.inspect import Row, multiply_adds, summary
+from classicnets.networks.summary import Row, multiply_adds, summary
 
 
 # Thousands of millions at 224x224, as torchvision documents them.

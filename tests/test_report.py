@@ -1,0 +1,284 @@
+"""The page about a run: complete, honest about gaps, safe, on its own."""
+
+import ast
+import base64
+import html
+import io
+import re
+import shlex
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from classicnets import figures, report
+from classicnets import run as runs
+from classicnets.errors import UserError
+
+RECIPE = 'network = "resnet20"\ndata = "digits"\nepochs = 3\nseed = 5\n'
+VOID = {"meta", "br", "img", "line", "circle", "polyline"}
+
+
+class Page(HTMLParser):
+    """The page as text, its tags, and whether each tag was closed in order."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.tags, self.open, self.words, self.links = [], [], [], []
+        self.feed(source)
+        assert self.open == []
+        self.text = re.sub(r"\s+", " ", " ".join(self.words))
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [value for key, value in attrs if key in ("src", "href")]
+        assert not any(key.startswith("on") for key, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.words.append(data)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return runs.create(tmp_path / "runs", "small", 5, RECIPE, {"backend": "jax"})
+
+
+def written(run):
+    return Page(report.write(run).read_text(encoding="utf-8"))
+
+
+def measure(run, names, *, split="test", seed=0, examples=60):
+    """Metrics and samples of a guesser that is right two times in three."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(len(names), size=examples)
+    guesses = random.integers(len(names), size=examples)
+    predicted = np.where(random.random(examples) < 2 / 3, labels, guesses)
+    confusion = np.zeros((len(names), len(names)), int)
+    np.add.at(confusion, (labels, predicted), 1)
+    per_class = [
+        {
+            "name": name,
+            "examples": confusion[i].sum(),
+            "recall": confusion[i, i] / confusion[i].sum() if confusion[i].any() else 0,
+            "precision": 0.5,
+        }
+        for i, name in enumerate(names)
+    ]
+    metrics = {"examples": examples, "loss": 0.75, "top1": 0.65, "top5": 0.9}
+    metrics |= {"per_class": per_class, "confusion": confusion, "seconds": 0.1}
+    run.save_metrics(split, metrics)
+    samples = {"labels": labels[:9], "predicted": predicted[:9]}
+    samples["images"] = random.integers(256, size=(9, 8, 8, 3), dtype=np.uint8)
+    samples["probability"] = np.full(9, 0.875, np.float32)
+    run.save_samples(split, samples)
+    return confusion
+
+
+def learn(run, epochs=3):
+    for epoch in range(1, epochs + 1):
+        row = {"loss": 1 / epoch, "accuracy": 1 - 0.5 / epoch, "learning_rate": 0.1}
+        row |= {"validation_loss": 2 / epoch, "validation_top1": 1 - 0.9 / epoch}
+        run.append_history({"epoch": epoch, **row, "seconds": 2.0})
+
+
+def test_a_finished_run_shows_all_there_is(run):
+    learn(run)
+    measure(run, [f"class {i}" for i in range(10)])
+    measure(run, [f"class {i}" for i in range(10)], split="validation")
+    run.set_status("finished")
+    page = written(run)
+    assert "small-5" in page.text
+    assert "resnet20 on digits · 3 epochs in 6.0 s · jax" in page.text
+    assert "65.0 % of 60 test examples right" in page.text
+    assert "not finished" not in page.text
+    for chart in ("Loss", "Accuracy", "Learning rate", "best validation 70.0 %"):
+        assert chart in page.text
+    assert page.tags.count("svg") == 3
+    assert page.tags.count("img") == 9
+    assert "87.5 %" in page.text
+    assert "--name small classicnets evaluate runs/small-5" in page.text
+    assert "keras.saving.load_model('runs/small-5/model.keras')" in page.text
+    assert "(n, 8, 8, 3) uint8" in page.text
+    assert 'network = "resnet20"' in page.text
+
+
+def test_the_headline_is_validation_when_test_was_not_opened_and_says_so(run):
+    measure(run, ["a", "b"], split="validation")
+    page = written(run)
+    assert "of 60 validation examples right" in page.text
+    assert "The test split has not been opened" in page.text
+
+
+def test_the_interval_is_wilsons():
+    # Brown, Cai and DasGupta (2001), Wilson's interval; the numbers from R:
+    # prop.test(45, 50, correct = FALSE)$conf.int is 0.7863976 0.9565239.
+    low, high = report._interval({"examples": 50, "top1": 0.9})
+    assert (low, high) == pytest.approx((0.7863976, 0.9565239), abs=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("running", "had not finished when the report was written"),
+        ("stopped", "was stopped before its end"),
+        ("failed", "This run failed"),
+    ],
+)
+def test_a_run_without_results_gives_a_page_that_says_so(run, state, says):
+    run.set_status(state, reason="loss is not finite at step 14")
+    page = written(run)
+    assert says in page.text
+    assert "0 of 3 epochs are recorded" in page.text
+    assert "loss is not finite at step 14" in page.text
+    assert "No split has been measured yet" in page.text
+    assert "No epoch has been recorded" in page.text
+    assert "This run has no model.keras yet" in page.text
+
+
+def test_pieces_that_are_missing_from_an_evaluation_are_named(run):
+    run.save_metrics("test", {"examples": 3, "top1": 1.0, "loss": float("nan")})
+    (run.path / "environment.json").unlink()
+    page = written(run)
+    assert "100.0 % of 3 test examples right" in page.text
+    assert "samples/test.npz is not there" in page.text
+    assert "No confusion matrix was recorded" in page.text
+    assert "No metrics by class were recorded" in page.text
+    assert "environment.json is not there" in page.text
+
+
+def test_a_broken_file_is_the_users_to_know(run):
+    run.save_text("metrics.json", "[")
+    with pytest.raises(UserError, match=r"metrics\.json must be JSON"):
+        report.write(run)
+    assert not (run.path / "report.html").exists()
+
+
+def test_epochs_are_counted_from_one_even_where_the_file_counts_from_zero(run):
+    for epoch, loss in enumerate([3.0, 1.0, 2.0]):
+        run.append_history({"epoch": epoch, "validation_loss": loss})
+    assert "best validation 1, epoch 2" in written(run).text
+
+
+def test_values_that_are_not_finite_break_no_chart(run):
+    run.append_history({"epoch": 1, "loss": 2.5, "learning_rate": 0.0})
+    run.append_history({"epoch": 2, "loss": float("nan"), "learning_rate": 0.0})
+    source = report.write(run).read_text()
+    assert Page(source).tags.count("svg") == 2
+    assert not re.search(r'(points|c[xy])="[^"]*(nan|inf)', source)
+
+
+def test_a_stranger_s_text_is_never_markup(tmp_path):
+    nasty = "<script>alert(1)</script>"
+    recipe = f"network = 'vgg11'\ndata = '{nasty}'\nepochs = 3\n# {nasty}\n"
+    run = runs.create(tmp_path / "a & 'b'", "it's & me", 0, recipe, {nasty: nasty})
+    learn(run)
+    run.set_status("failed", reason=nasty)
+    for names in (["cat", nasty], [f"{nasty}{i}" for i in range(30)]):
+        measure(run, names)
+        page = written(run)
+        assert "script" not in page.tags
+        assert nasty in page.text
+    assert "classicnets evaluate" in page.text
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_the_page_loads_nothing_from_elsewhere(run, classes):
+    learn(run)
+    measure(run, [str(i) for i in range(classes)], examples=500)
+    source = report.write(run).read_text()
+    page = Page(source)
+    assert page.links
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not re.search(r"https?://|@import|url\(", source)
+    assert len(source) < 200_000
+
+
+def test_the_commands_and_the_program_name_a_folder_with_spaces_rightly(tmp_path):
+    run = runs.create(tmp_path / "my runs", "it's me", 5, RECIPE, {})
+    source = html.unescape(report.write(run).read_text())
+    train, evaluate = re.findall(r"^(?:<pre>)?(classicnets (?:tr|ev).*)$", source, re.M)
+    words = ["classicnets", "train", "my runs/it's me-5/recipe.toml"]
+    assert shlex.split(train) == [*words, "--name", "it's me"]
+    assert shlex.split(evaluate) == ["classicnets", "evaluate", "my runs/it's me-5"]
+    path = re.search(r"load_model\((.*)\)$", source, re.M).group(1)
+    assert ast.literal_eval(path) == "my runs/it's me-5/model.keras"
+
+
+def test_a_small_confusion_matrix_shows_every_count(run):
+    confusion = measure(run, ["a", "b", "c"])
+    source = report.write(run).read_text()
+    cells = re.findall(r'<td class="(?:none|right|wrong)[^>]*>(\d+)</td>', source)
+    assert [int(cell) for cell in cells] == confusion.ravel().tolist()
+
+
+def test_a_large_confusion_matrix_lists_the_most_frequent_confusions(run):
+    names = [f"class {i}" for i in range(40)]
+    confusion = np.diag(np.full(40, 50))
+    confusion[7, 3], confusion[3, 9] = 21, 34
+    rows = report._most_frequent(confusion, names)
+    assert rows == [
+        {"label": "class 3", "predicted": "class 9", "count": 34, "of": 84},
+        {"label": "class 7", "predicted": "class 3", "count": 21, "of": 71},
+    ]
+    uri, side = figures.confusion_picture(confusion)
+    pixels = np.asarray(opened(uri))
+    step = side // 40
+    assert pixels.shape == (side, side, 4)
+    assert pixels[7 * step, 3 * step].tolist() == [213, 94, 0, 139]  # root of 21 / 71
+    assert pixels[0, 0].tolist() == [0, 114, 178, 255]
+    assert pixels[0, step, 3] == 0
+
+
+def test_classes_come_worst_first_and_empty_ones_last():
+    rows = [
+        {"name": "good", "examples": 5, "recall": 1.0},
+        {"name": "empty", "examples": 0, "recall": 0.0},
+        {"name": "unknown", "examples": 4, "recall": None},
+        {"name": "bad", "examples": 5, "recall": 0.2},
+    ]
+    order = [row["name"] for row in report._worst_first(rows)]
+    assert order == ["bad", "good", "empty", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("side", "shown"), [(8, 96), (28, 84), (32, 96), (64, 128), (500, 128)]
+)
+def test_pictures_are_enlarged_by_whole_factors(side, shown):
+    image = np.random.default_rng(0).integers(256, size=(side, side, 1), dtype=np.uint8)
+    uri, width, height = figures.picture(image)
+    drawn = opened(uri)
+    assert (width, height) == (shown, shown)
+    assert width % drawn.width == 0
+    if side <= 128:
+        np.testing.assert_array_equal(np.asarray(drawn), image[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (0.013, 0.094, [0.0, 0.02, 0.04, 0.06, 0.08, 0.1]),
+        (-3.0, 7.0, [-4.0, -2.0, 0.0, 2.0, 4.0, 6.0, 8.0]),
+    ],
+)
+def test_ticks_are_round_and_cover_the_values(low, high, expected):
+    assert figures.ticks(low, high, count=5) == expected
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -2.0, 1e-9, 1e9])
+def test_a_single_value_has_ticks_around_it(value):
+    found = figures.ticks(value, value, count=5)
+    assert found[0] < value < found[-1]
+
+
+def opened(uri):
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))

@@ -1,0 +1,191 @@
+"""A run's folder: made, opened, written to, found again."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from classicnets import recipe as recipes
+from classicnets import run as runs
+from classicnets.errors import UserError
+from classicnets.run import Run
+
+RECIPE = 'network = "resnet20"\ndata = "digits"\nepochs = 2\nseed = 5\n'
+
+
+@pytest.fixture
+def run(tmp_path):
+    return runs.create(tmp_path / "runs", "small", 5, RECIPE, {"backend": "jax"})
+
+
+def test_a_new_run_is_found_again_by_its_folder(run):
+    found = Run(run.path)
+    assert found.name == "small-5"
+    assert found.recipe == recipes.load(run.path / "recipe.toml")
+    assert found.recipe.seed == 5
+    assert found.environment == {"backend": "jax"}
+    assert found.status["state"] == "running"
+    assert found.history == []
+    assert found.metrics == {}
+    assert found.samples("test") == {}
+
+
+def test_a_taken_name_is_never_written_over(run):
+    again = [
+        runs.create(run.path.parent, "small", 5, RECIPE, {}).name for _ in range(2)
+    ]
+    assert again == ["small-5-2", "small-5-3"]
+    assert run.environment == {"backend": "jax"}
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "C:\\a", ".hidden", "-n", "a\n"])
+def test_a_name_that_is_no_folder_name_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="plain folder name"):
+        runs.create(tmp_path, name, 0, RECIPE, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_runs_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(UserError, match=r"must be a folder, .* is a file"):
+        runs.create(tmp_path / "runs", "small", 0, RECIPE, {})
+
+
+def test_what_is_no_run_is_refused_with_the_nearest_one(run):
+    runs.create(run.path.parent, "other", 1, RECIPE, {})
+    with pytest.raises(UserError, match=r"Did you mean .*small-5\?"):
+        Run(run.path.parent / "smal-5")
+    with pytest.raises(UserError, match=r"holds recipe.toml.*Did you mean"):
+        Run(run.path.parent)
+
+
+def test_history_reads_back_the_same_numbers(run):
+    rows = [
+        {"epoch": 1, "loss": 1 / 3, "accuracy": 0.1},
+        {"epoch": 2, "loss": 5e-324},  # nothing measured for accuracy
+        {"epoch": 3, "loss": np.float32(0.1), "accuracy": np.int64(1)},
+        {"epoch": 4, "loss": float("inf"), "accuracy": 0.5},
+    ]
+    for row in rows:
+        run.append_history(row)
+    assert run.history == rows
+    with (run.path / "history.csv").open(newline="") as lines:
+        table = list(csv.reader(lines))
+    assert table[0] == ["epoch", "loss", "accuracy"]
+    assert table[2] == ["2", "5e-324", ""]
+
+
+def test_a_resumed_training_replaces_the_epochs_it_repeats(run):
+    for epoch in (1, 2, 3):
+        run.append_history({"epoch": epoch, "loss": epoch / 10})
+    resumed = Run(run.path)
+    resumed.append_history({"epoch": 2, "loss": 7.0})
+    assert resumed.history == [{"epoch": 1, "loss": 0.1}, {"epoch": 2, "loss": 7.0}]
+    assert len(list(run.path.glob("events.out.tfevents.*"))) == 2
+
+
+def test_a_new_column_after_the_first_row_is_refused(run):
+    run.append_history({"epoch": 1, "loss": 0.5})
+    with pytest.raises(ValueError, match="first row fixed the columns"):
+        run.append_history({"epoch": 2, "los": 0.5})
+    assert len(run.history) == 1
+
+
+def test_metrics_of_another_split_are_kept(run):
+    run.save_metrics("validation", {"top1": np.float32(0.5), "examples": np.int64(4)})
+    run.save_metrics("test", {"confusion": np.eye(2, dtype=int), "loss": np.nan})
+    assert run.metrics == {
+        "validation": {"top1": 0.5, "examples": 4},
+        "test": {"confusion": [[1, 0], [0, 1]], "loss": None},
+    }
+    # strict JSON: readers other than Python's know no NaN
+    json.loads(
+        (run.path / "metrics.json").read_text(),
+        parse_constant=lambda name: pytest.fail(name),
+    )
+
+
+def test_facts_of_an_earlier_status_do_not_stay(run):
+    run.set_status("failed", reason="loss is not finite")
+    run.set_status("running", epoch=3)
+    assert run.status.keys() == {"state", "updated", "epoch"}
+    with pytest.raises(ValueError, match="state must be one of"):
+        run.set_status("done")
+
+
+def test_samples_hold_plain_arrays_only(run):
+    images = np.arange(32, dtype=np.uint8).reshape(2, 4, 4, 1)
+    run.save_samples("test", {"images": images, "labels": np.array([1, 0])})
+    np.testing.assert_array_equal(run.samples("test")["images"], images)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        run.save_samples("test", {"images": np.array([object()])})
+    np.testing.assert_array_equal(run.samples("test")["images"], images)
+
+    np.savez(run.path / "samples" / "test.npz", images=np.array([{}], dtype=object))
+    with pytest.raises(UserError, match="plain arrays"):
+        run.samples("test")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(run, monkeypatch):
+    before = sorted(run.path.iterdir())
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        run.save_text("recipe.toml", "half")
+    assert (run.path / "recipe.toml").read_text() == RECIPE
+    assert sorted(run.path.iterdir()) == before
+
+
+def test_a_broken_file_is_named(run):
+    run.save_text("metrics.json", "{")
+    with pytest.raises(UserError, match=r"metrics\.json must be JSON"):
+        _ = run.metrics
+    run.save_text("history.csv", "epoch,loss\n1,low\n")
+    with pytest.raises(UserError, match=r"history\.csv must be a number"):
+        _ = run.history
+
+
+def test_the_model_loads_and_a_missing_one_is_explained(run):
+    with pytest.raises(UserError, match=r"small-5 has none: it is running"):
+        _ = run.model
+    import keras
+
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+    model.save(run.path / "model.keras")
+    batch = np.ones((1, 2), np.float32)
+    np.testing.assert_array_equal(
+        run.model.predict_on_batch(batch), model.predict_on_batch(batch)
+    )
+
+
+def test_environment_says_what_is_installed_and_how_it_was_called(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/bin/classicnets", "train", "my recipe.toml"])
+    found = runs.environment("abc", "cpu")
+    assert found["command"] == "classicnets train 'my recipe.toml'"
+    assert found["data_fingerprint"] == "abc"
+    assert found["device"] == "cpu"
+    assert found["numpy"] == np.__version__
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    json.dumps(found)
+
+
+def test_a_run_and_its_report_need_no_backend(tmp_path):
+    code = (
+        "import sys; from classicnets import report, run;"
+        f"it = run.create({str(tmp_path)!r}, 'a', 0, {RECIPE!r},"
+        " run.environment('f', 'cpu')); it.append_history({'epoch': 1, 'loss': 1.0});"
+        "report.write(it);"
+        "print(sorted({'keras', 'jax', 'torch', 'tensorflow'} & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
