@@ -96,7 +96,7 @@ def section(row: Row, results: list[Result]) -> str:
     if timed:
         lines.append(
             f"{row.network}, batch {row.batch_size}, {timed[0].parameters:,} trained"
-            f" parameters, {len(timed[0].seconds)} rounds."
+            f" parameters; rounds: {len(timed[0].seconds)}."
         )
     lines += [*_conclusions(timed, baseline), ""]
     lines += [

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import sys
 import time
 import traceback
 from multiprocessing.connection import Connection
@@ -117,9 +118,10 @@ class Worker:
 
     def _death(self) -> str:
         self.process.join(END_SECONDS)
-        text = pathlib.Path(self.log).read_text(encoding="utf-8", errors="replace")
-        last = text.strip().rpartition("\n")[2][:200]
-        return f"its process ended with exit code {self.process.exitcode}; {last}"
+        log = pathlib.Path(self.log)
+        if log.is_file():
+            print(log.read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
+        return f"its process ended with exit code {self.process.exitcode}"
 
 
 class Turns:

@@ -45,7 +45,7 @@ def run_folder(photos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
     result = call(
         *("train", "resnet20-digits", "--data", photos, "--seed", 7),
-        *("--set", "epochs=8", "--set", "batch_size=8", "--set", "image_size=16"),
+        *("--set", "epochs=12", "--set", "batch_size=8", "--set", "image_size=16"),
         *("--set", "crop_padding=0"),
         folder=folder,
     )
@@ -141,7 +141,8 @@ def test_show_counts_what_the_paper_counts(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "269,722 trained parameters" in result.stdout
     assert "arXiv:1512.03385" in result.stdout
-    assert Image.open(picture).size[0] > 300
+    with Image.open(picture) as image:
+        assert image.width > 300
 
 
 def test_data_are_prepared_once(photos, tmp_path):

@@ -64,13 +64,13 @@ def list_() -> None:
 @click.option("--backend", type=click.Choice(BACKENDS))
 def show(network, shape, classes, options, plot, backend) -> None:
     """Show a network's layers, shapes, parameters and multiply-adds."""
-    input_shape = _shape(shape)
-    with _backend(backend):
-        from classicnets import networks
-        from classicnets.networks.summary import summary
-    from classicnets import recipe
+    from classicnets import networks, recipe
 
-    given = recipe.options(options)
+    networks.find(network)
+    input_shape, given = _shape(shape), recipe.options(options)
+    with _backend(backend):
+        from classicnets.networks.summary import summary
+
     try:
         built = networks.create(network, input_shape, classes, **given)
     except (TypeError, ValueError) as error:

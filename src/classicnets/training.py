@@ -142,7 +142,7 @@ class _Loop:
         self.callbacks.set_params({"epochs": recipe.epochs, "steps": self.steps})
         self.bar = Bar(recipe.epochs * self.steps, recipe.batch_size, shown=verbose)
         self.epoch = 0
-        self.best: dict[str, float] = {"top1": -1.0, "epoch": -1}
+        self.best: dict[str, float] = {"top1": -1.0, "epoch": 0}
         self.saved_at = time.monotonic()
         self.started = time.monotonic()
 
@@ -180,7 +180,7 @@ class _Loop:
                 logs = {k: v for k, v in row.items() if k != "epoch"}
                 self.callbacks.on_epoch_end(self.epoch, logs)
                 patience = self.recipe.early_stopping
-                if patience and self.epoch - self.best["epoch"] >= patience:
+                if patience and self.epoch + 1 - self.best["epoch"] >= patience:
                     self.bar.say(
                         f"no better validation for {patience} epochs: stopped."
                     )
@@ -204,7 +204,7 @@ class _Loop:
             label = f"epoch {self.epoch + 1}/{self.recipe.epochs}"
             self.bar.advance(steps, label, f"loss {means['loss']:.3f}")
         return {
-            "epoch": self.epoch,
+            "epoch": self.epoch + 1,
             "learning_rate": float(self.rates[(self.epoch + 1) * self.steps - 1]),
             "seconds": time.monotonic() - started,
             **means,
@@ -256,7 +256,7 @@ class _Loop:
         folder = self.run.path / "checkpoints"
         last = self.epoch + 1 == self.recipe.epochs
         if row["validation_top1"] > self.best["top1"]:
-            self.best = {"top1": row["validation_top1"], "epoch": self.epoch}
+            self.best = {"top1": row["validation_top1"], "epoch": self.epoch + 1}
             with self.task.averaged_weights():
                 weights = self.task.network.variables
                 checkpoint.write(folder / "best.safetensors", weights, self.best)
@@ -283,7 +283,7 @@ class _Loop:
         evaluation.evaluate(self.run, "validation", splits=self.splits)
         page = report.write(self.run)
         self.bar.say(
-            f"best epoch {self.best['epoch'] + 1} with validation top-1"
+            f"best epoch {self.best['epoch']} with validation top-1"
             f" {self.best['top1']:.2%}; {seconds:.0f} s; report {page}"
         )
 

@@ -74,7 +74,7 @@ def create(
 
 def network_options(network: str) -> dict[str, Any]:
     """Return the options that `create` takes for `network`, with their defaults."""
-    family, fixed = _find(network)
+    family, fixed = find(network)
     return {
         name: parameter.default
         for name, parameter in inspect.signature(_function(family)).parameters.items()
@@ -84,11 +84,12 @@ def network_options(network: str) -> dict[str, Any]:
 
 def paper(network: str) -> str:
     """Return the line that names the network's paper: its file's first."""
-    family, _ = _find(network)
+    family, _ = find(network)
     return str(inspect.getdoc(_module(family))).splitlines()[0]
 
 
-def _find(network: str) -> tuple[str, dict[str, Any]]:
+def find(network: str) -> tuple[str, dict[str, Any]]:
+    """Return a network's file and fixed options, or raise a UserError."""
     if network not in NETWORKS:
         raise UserError(
             f"network must be one that exists, got {network!r}. "
