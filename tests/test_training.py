@@ -91,7 +91,7 @@ def test_a_run_leaves_its_files(finished):
 
 
 def test_the_model_takes_raw_pixels_of_any_batch_size(finished):
-    pixels = np.random.default_rng(0).integers(256, size=(7, 32, 32, 1), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(256, size=(7, 16, 16, 1), dtype=np.uint8)
     model = Run(finished.path).model
     seven = ops.convert_to_numpy(model(pixels))
     one = ops.convert_to_numpy(model(pixels[:1]))
