@@ -91,7 +91,10 @@ def show(network, shape, classes, options, plot, backend) -> None:
     if plot:
         from classicnets import figures
 
-        layers = [(row.layer, row.output_shape) for row in rows]
+        # The padding before a convolution is no stage of its own.
+        layers = [
+            (row.layer, row.output_shape) for row in rows if "Padding" not in row.layer
+        ]
         figures.architecture(layers).save(plot)
 
 

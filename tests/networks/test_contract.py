@@ -22,6 +22,7 @@ MEMBERS = {
     "resnet20": {},
 }
 CLASSES = 7
+BY_HEART = np.log(CLASSES) / 10  # a tenth of the loss of guessing
 
 
 def images(count=8, side=32):
@@ -44,9 +45,10 @@ def small(name, side=32, seed=1):
 @pytest.fixture(scope="module", params=MEMBERS)
 def member(request):
     """A network that learned one batch by heart with plain compile and train."""
-    network = small(request.param, side=32 if request.param.startswith("vgg") else 16)
+    is_vgg = request.param.startswith("vgg")
+    network = small(request.param, side=32 if is_vgg else 16)
     network.compile(
-        keras.optimizers.Adam(3e-3),
+        keras.optimizers.Adam(3e-3 if is_vgg else 1e-2),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         # Compiling takes longer than these steps; JAX cannot do without.
         run_eagerly=keras.backend.backend() == "tensorflow",
@@ -57,7 +59,7 @@ def member(request):
     losses = [float(network.train_on_batch(inputs, labels))]
     after = [variable.numpy().copy() for variable in network.trainable_variables]
     moved = [not np.array_equal(*pair) for pair in zip(before, after, strict=True)]
-    while losses[-1] > 0.1 and len(losses) < 100:
+    while losses[-1] > BY_HEART and len(losses) < 100:
         losses.append(float(network.train_on_batch(inputs, labels)))
     return network, moved, losses
 
@@ -78,7 +80,7 @@ def test_grey_and_oblong_images_are_taken(name, shapes_only):
     assert create(name, (48, 32, 1), 2).output_shape == (None, 2)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", MEMBERS)
 def test_features_are_the_network_without_its_head(name, shapes_only):
     features = create(name, (32, 32, 3), None)
     assert len(features.output_shape) == 4
@@ -163,7 +165,7 @@ def test_gradients_reach_every_weight(member):
 def test_one_batch_is_learned_by_heart(member):
     _, _, losses = member
     assert losses[0] == pytest.approx(np.log(CLASSES), rel=0.5)
-    assert losses[-1] <= 0.1
+    assert losses[-1] <= BY_HEART
 
 
 def test_a_saved_network_gives_the_same_outputs_on_another_backend(tmp_path):

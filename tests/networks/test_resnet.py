@@ -25,8 +25,11 @@ def trainable(network):
 
 
 @pytest.mark.parametrize("depth", PARAMETERS)
-def test_parameters_are_those_of_torchvision(depth, shapes_only):
-    assert trainable(resnet((224, 224, 3), 1000, depth=depth)) == PARAMETERS[depth]
+def test_parameters_and_depth_are_those_of_torchvision(depth, shapes_only):
+    network = resnet((224, 224, 3), 1000, depth=depth)
+    assert trainable(network) == PARAMETERS[depth]
+    kernels = [layer.name for layer in network.layers if hasattr(layer, "kernel")]
+    assert sum("shortcut" not in name for name in kernels) == depth
 
 
 @pytest.mark.parametrize("depth", SMALL_PARAMETERS)
@@ -46,13 +49,6 @@ def test_parameters_are_those_of_keras_applications(depth, shapes_only):
         epsilon=1.001e-5,
     )
     assert network.count_params() == KERAS_PARAMETERS[depth]
-
-
-@pytest.mark.parametrize("depth", PARAMETERS)
-def test_depth_counts_the_layers_with_weights_on_the_longest_path(depth, shapes_only):
-    layers = resnet((32, 32, 3), 10, depth=depth).layers
-    kernels = [layer.name for layer in layers if hasattr(layer, "kernel")]
-    assert sum("shortcut" not in name for name in kernels) == depth
 
 
 @pytest.mark.parametrize("stem, side", [("imagenet", 7), ("small", 28)])
