@@ -161,8 +161,8 @@ def test_a_broken_file_is_the_users_to_know(run):
     assert not (run.path / "report.html").exists()
 
 
-def test_epochs_are_counted_from_one_even_where_the_file_counts_from_zero(run):
-    for epoch, loss in enumerate([3.0, 1.0, 2.0]):
+def test_the_best_epoch_is_named_as_the_file_counts_it(run):
+    for epoch, loss in enumerate([3.0, 1.0, 2.0], start=1):
         run.append_history({"epoch": epoch, "validation_loss": loss})
     assert "best validation 1, epoch 2" in written(run).text
 

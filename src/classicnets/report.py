@@ -142,24 +142,18 @@ def _interval(measured: dict[str, Any]) -> tuple[float, float] | None:
 
 def _charts(history: list[dict[str, float]]) -> list[dict[str, Any]]:
     """Loss, accuracy and learning rate over epochs, as far as they were recorded."""
-    wanted: dict[str, dict[str, tuple[str, ...]]] = {
-        "Loss": {
-            "training": ("loss", "train_loss"),
-            "validation": ("validation_loss", "val_loss"),
-        },
-        "Accuracy": {
-            "training": ("accuracy", "top1", "train_accuracy", "train_top1"),
-            "validation": ("validation_accuracy", "validation_top1", "val_accuracy"),
-        },
-        "Learning rate": {"learning rate": ("learning_rate",)},
+    wanted = {
+        "Loss": {"training": "loss", "validation": "validation_loss"},
+        "Accuracy": {"training": "accuracy", "validation": "validation_top1"},
+        "Learning rate": {"learning rate": "learning_rate"},
     }
     charts = []
     for title, columns in wanted.items():
         percent = title == "Accuracy"
         lines = [
             figures.Line(label, points)
-            for label, names in columns.items()
-            if (points := _points(history, names))
+            for label, name in columns.items()
+            if (points := _points(history, name))
         ]
         if lines:
             charts.append(
@@ -176,21 +170,13 @@ def _charts(history: list[dict[str, float]]) -> list[dict[str, Any]]:
     return charts
 
 
-def _points(
-    history: list[dict[str, float]], names: tuple[str, ...]
-) -> list[tuple[float, float]]:
-    """(epoch, value) of the first of the columns that has finite values."""
-    # A reader counts epochs from 1, whatever the file does.
-    counted_from_0 = bool(history) and history[0].get("epoch", 0) == 0
-    for name in names:
-        points = [
-            (row.get("epoch", position) + counted_from_0, row[name])
-            for position, row in enumerate(history)
-            if math.isfinite(row.get(name, math.nan))
-        ]
-        if points:
-            return points
-    return []
+def _points(history: list[dict[str, float]], name: str) -> list[tuple[float, float]]:
+    """(epoch, value) where the column has a finite value."""
+    return [
+        (row.get("epoch", place), row[name])
+        for place, row in enumerate(history, start=1)
+        if math.isfinite(row.get(name, math.nan))
+    ]
 
 
 def _best(lines: list[figures.Line], title: str) -> str:
