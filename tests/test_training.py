@@ -181,6 +181,31 @@ def test_a_head_alone_is_trained_on_given_weights(tmp_path, tiny_set):
     assert after.get_layer("logits").kernel.shape[-1] == 4
 
 
+def test_layers_that_the_weights_do_not_fit_are_trained_with_the_head(
+    tmp_path, tiny_set
+):
+    class Trained(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            layers = self.model.layers
+            self.names = [layer.name for layer in layers if layer.trainable_variables]
+
+    def vgg(units, **changes):
+        options = {"hidden_units": [units]}
+        return train(
+            tmp_path,
+            data=str(tiny_set()),
+            image_size=32,
+            network="vgg11",
+            network_options=options,
+            **changes,
+        )
+
+    weights = str(vgg(8).path / "model.keras")
+    seen = Trained()
+    vgg(6, weights=weights, freeze=True, callbacks=[seen])
+    assert seen.names == ["hidden1", "logits"]
+
+
 def test_keras_callbacks_see_the_epochs_and_can_stop(tmp_path, tiny_set):
     class Stop(keras.callbacks.Callback):
         seen = ()
@@ -228,6 +253,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path, tiny_s
         ({"data": "digit"}, "Did you mean 'digits'"),
         ({"epoch": 3}, "unknown key 'epoch'. Did you mean 'epochs'?"),
         ({"network": "vgg11"}, "32"),
+        (
+            {"network": "vgg11", "image_size": 32, "progressive_sizes": [[0, 16]]},
+            "progressive_sizes must suit the network, vgg11 cannot take 16x16.",
+        ),
     ],
     ids=str,
 )

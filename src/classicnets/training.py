@@ -75,7 +75,12 @@ def _train(recipe, runs, name, callbacks, verbose):
         progress=verbose,
     )
     recipe, notes = _fit_batch(recipe, splits)
-    task = TASKS[recipe.task](_network(recipe, splits), recipe, splits)
+    network, fresh = _network(recipe, splits)
+    notes += fresh
+    try:
+        task = TASKS[recipe.task](network, recipe, splits)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     run = runs_.create(
         runs,
         name,
@@ -108,7 +113,9 @@ def _fit_batch(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[str]]:
     return dataclasses.replace(recipe, batch_size=examples), [note]
 
 
-def _network(recipe: Recipe, splits: data.Splits) -> keras.Model:
+def _network(recipe: Recipe, splits: data.Splits) -> tuple[keras.Model, list[str]]:
+    """Build the network, on given weights if the recipe has some; and say what fits."""
+    fresh: list[str] = []
     if recipe.freeze and not recipe.weights:
         raise UserError("freeze trains the head alone, so it needs weights = FILE.")
     try:
@@ -119,12 +126,13 @@ def _network(recipe: Recipe, splits: data.Splits) -> keras.Model:
             **recipe.network_options,
         )
         if recipe.weights:
-            convert.load_weights(network, recipe.weights)
+            fresh = convert.load_weights(network, recipe.weights)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
     if recipe.freeze:
-        convert.freeze(network)
-    return network
+        # Layers that the weights do not fit are random: frozen, they would stay so.
+        convert.freeze(network, trained=tuple(fresh) or ("logits",))
+    return network, [f"{name} starts anew: the weights do not fit" for name in fresh]
 
 
 class _Loop:

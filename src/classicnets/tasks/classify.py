@@ -27,6 +27,8 @@ class Classify:
         self.averages = _copies(network) if recipe.ema else []
         self.state = [*network.variables, *self.optimizer.variables, *self.averages]
         self.arrays = _on_device(splits.train)
+        sizes = {0, *(size for _, size in recipe.progressive_sizes)}
+        self._networks = {size: self._for_size(size) for size in sizes}
         self._steps: dict = {}  # the compiled step by image size
         self._forward: Callable | None = None
 
@@ -58,11 +60,20 @@ class Classify:
             batches["image"] = flat.reshape(*index.shape, *flat.shape[1:])
         return self._steps[image_size](self.arrays, batches, steps)
 
-    def _compile(self, image_size):
+    def _for_size(self, image_size):
         shape = self.splits.train.inputs.shape[1:]
         if image_size:
             shape = (image_size, image_size, shape[-1])
-        network = engine.rebuild(self.network, shape, self.recipe.fast_kernels)
+        try:
+            return engine.rebuild(self.network, shape, self.recipe.fast_kernels)
+        except ValueError:
+            raise ValueError(
+                f"progressive_sizes must suit the network, {self.recipe.network} cannot"
+                f" take {image_size}x{image_size}."
+            ) from None
+
+    def _compile(self, image_size):
+        network = self._networks[image_size]
 
         def step(arrays, batch):
             return self._step(network, arrays, batch, image_size)
@@ -120,8 +131,7 @@ class Classify:
             return in_batches(lambda batch: forward({}, {"image": batch}), images, size)
 
     def _compile_forward(self):
-        shape = self.splits.train.inputs.shape[1:]
-        network = engine.rebuild(self.network, shape, self.recipe.fast_kernels)
+        network = self._networks[0]
 
         def forward(arrays, batch):
             logits = network(self._scale(batch["image"]), training=False)
