@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,9 @@ def train(
 
 
 def _train(recipe, runs, name, callbacks, verbose):
-    keras.utils.set_random_seed(recipe.seed)
+    # Keras draws the seeds of initializers and dropout from Python's generator;
+    # keras.utils.set_random_seed would import TensorFlow on every backend.
+    random.seed(recipe.seed)
     if recipe.deterministic:
         engine.make_deterministic()
     splits = data.load(

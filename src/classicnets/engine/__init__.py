@@ -3,6 +3,7 @@
 Each backend offers the same functions:
 
 - `value_and_gradients(loss_function, variables, state)`
+- `apply_gradients(optimizer, gradients, variables)`
 - `compile_steps(step, state, logs)`: several steps of training in one call
 - `compile_function(function, state)`: a forward pass
 - `fast_kernel(layer, shape)`: a faster equivalent of a Keras layer, or None
@@ -29,6 +30,7 @@ else:
     raise UserError(f"backend must be tensorflow, jax or torch, got {BACKEND!r}.")
 
 value_and_gradients = backend.value_and_gradients
+apply_gradients = backend.apply_gradients
 compile_steps = backend.compile_steps
 compile_function = backend.compile_function
 to_device = backend.to_device

@@ -25,6 +25,18 @@ def value_and_gradients(loss_function, variables, state):
     return (loss, extras), gradients
 
 
+def apply_gradients(optimizer, gradients, variables):
+    """Take one step of a built Keras optimizer on `variables`."""
+    # Under a trace, the plain `apply` of LossScaleOptimizer leaks out of its branches.
+    values, slots = optimizer.stateless_apply(
+        [v.value for v in optimizer.variables],
+        gradients,
+        [v.value for v in variables],
+    )
+    _assign(variables, values)
+    _assign(optimizer.variables, slots)
+
+
 def compile_steps(step, state, logs):
     """Compile a loop over steps; see the engine on TensorFlow."""
 

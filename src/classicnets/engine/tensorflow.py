@@ -21,6 +21,11 @@ def value_and_gradients(loss_function, variables, state):
     return (loss, extras), tape.gradient(loss, [v.value for v in variables])
 
 
+def apply_gradients(optimizer, gradients, variables):
+    """Take one step of a built Keras optimizer on `variables`."""
+    optimizer.apply(gradients, variables)
+
+
 def compile_steps(step, state, logs):
     """Compile a loop over steps.
 

@@ -14,6 +14,11 @@ def value_and_gradients(loss_function, variables, state):
     )
 
 
+def apply_gradients(optimizer, gradients, variables):
+    """Take one step of a built Keras optimizer on `variables`."""
+    optimizer.apply(gradients, variables)
+
+
 def compile_steps(step, state, logs):
     """Loop over steps; see the engine on TensorFlow."""
 

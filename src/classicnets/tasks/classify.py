@@ -107,7 +107,7 @@ class Classify:
             loss_function, variables, self.state
         )
         self.optimizer.learning_rate.assign(batch["learning_rate"])
-        self.optimizer.apply(gradients, variables)
+        engine.apply_gradients(self.optimizer, gradients, variables)
         for average, variable in zip(self.averages, _averaged(self.network)):
             average.assign(average + (1.0 - recipe.ema) * (variable - average))
         hits = ops.argmax(logits, axis=-1) == ops.argmax(targets, axis=-1)
