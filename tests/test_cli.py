@@ -45,8 +45,8 @@ def run_folder(photos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
     result = call(
         *("train", "resnet20-digits", "--data", photos, "--seed", 7),
-        *("--set", "epochs=12", "--set", "batch_size=8", "--set", "image_size=16"),
-        *("--set", "crop_padding=0"),
+        *("--set", "epochs=20", "--set", "batch_size=8", "--set", "image_size=16"),
+        *("--set", "crop_padding=0", "--set", "learning_rate=0.03"),
         folder=folder,
     )
     assert result.returncode == 0, result.stderr

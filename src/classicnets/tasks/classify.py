@@ -114,7 +114,9 @@ class Classify:
         return {"loss": loss, "accuracy": ops.mean(ops.cast(hits, "float32"))}
 
     def _scale(self, images):
-        return (ops.cast(images, "float32") / 255.0 - self.mean) / self.deviation
+        # PyTorch's tensors do not mix with NumPy's arrays.
+        mean, deviation = map(ops.convert_to_tensor, (self.mean, self.deviation))
+        return (ops.cast(images, "float32") / 255.0 - mean) / deviation
 
     # -- judging -------------------------------------------------------------
 
