@@ -27,7 +27,8 @@ class Classify:
         self.averages = _copies(network) if recipe.ema else []
         self.state = [*network.variables, *self.optimizer.variables, *self.averages]
         self.arrays = _on_device(splits.train)
-        sizes = {0, *(size for _, size in recipe.progressive_sizes)}
+        full = splits.train.inputs.shape[1]  # the loop asks for it as 0
+        sizes = {0, *(size for _, size in recipe.progressive_sizes)} - {full}
         self._networks = {size: self._for_size(size) for size in sizes}
         self._steps: dict = {}  # the compiled step by image size
         self._forward: Callable | None = None
