@@ -64,6 +64,25 @@ def test_images_that_vanish_in_the_poolings_are_refused():
         vgg((28, 28, 1), 10)
 
 
+def test_smaller_images_pass_where_the_pooling_rounds_up(shapes_only):
+    features = vgg((28, 16, 1), None, pool_padding="same")
+    assert features.output_shape == (None, 1, 1, 512)
+    with pytest.raises(ValueError, match="pool_padding must be valid or same"):
+        vgg((32, 32, 3), 10, pool_padding="full")
+
+
+def test_pooling_that_rounds_up_is_the_paper_s_at_multiples_of_32():
+    network = vgg((64, 32, 3), None, depth=11)
+    rounding_up = vgg((64, 32, 3), None, depth=11, pool_padding="same")
+    rounding_up.set_weights(network.get_weights())
+    images = np.random.default_rng(0).normal(size=(2, 64, 32, 3)).astype("float32")
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(rounding_up(images)),
+        keras.ops.convert_to_numpy(network(images)),
+        atol=1e-5,
+    )
+
+
 def test_weights_start_from_he_by_the_inputs():
     network = vgg((32, 32, 3), 100, depth=11)
     for name, inputs in {"block3_conv1": 9 * 128, "hidden2": 4096}.items():

@@ -21,6 +21,7 @@ def vgg(
     batch_norm: bool = False,
     hidden_units: tuple[int, ...] = (4096, 4096),
     dropout: float = 0.5,
+    pool_padding: str = "valid",
 ) -> keras.Model:
     """Build the VGG classifier.
 
@@ -29,12 +30,16 @@ def vgg(
     alone (`classes=None`) for others.
 
     Args:
-        input_shape: (height, width, channels); height and width at least 32.
+        input_shape: (height, width, channels); height and width at least 32, unless
+            `pool_padding` is "same".
         classes: Number of classes, or None for the features without the head.
         depth: Layers with weights in the paper's network: 11, 13, 16 or 19.
         batch_norm: Normalize after every convolution.
         hidden_units: Units of the dense layers before the last; () for none.
         dropout: Fraction of those units dropped in training, in [0, 1).
+        pool_padding: "valid", where each block rounds odd sides down as in the paper,
+            or "same", where it rounds them up, so that smaller images pass. Sides that
+            are multiples of 32 come out the same.
 
     Returns:
         A model from images (batch, height, width, channels), scaled to about zero mean
@@ -42,7 +47,7 @@ def vgg(
         (batch, height // 32, width // 32, 512).
 
     Raises:
-        ValueError: For another depth, or sides below 32.
+        ValueError: For another depth or padding, or sides that vanish in the pooling.
 
     Differs from the paper:
         - Weights start as in He et al. 2015 by the inputs (arXiv:1502.01852, fan-in,
@@ -59,8 +64,13 @@ def vgg(
     """
     if depth not in BLOCKS:
         raise ValueError(f"depth must be one of {sorted(BLOCKS)}, got {depth}.")
-    if min(side or 32 for side in input_shape[:2]) < 32:
-        raise ValueError(f"height and width must be at least 32, got {input_shape}.")
+    if pool_padding not in ("valid", "same"):
+        raise ValueError(f"pool_padding must be valid or same, got {pool_padding!r}.")
+    if pool_padding == "valid" and min(side or 32 for side in input_shape[:2]) < 32:
+        raise ValueError(
+            "height and width must be at least 32, or pool_padding must be same, got"
+            f" {input_shape}."
+        )
 
     images = keras.Input(input_shape, name="images")
     x = images
@@ -79,7 +89,9 @@ def vgg(
                     momentum=0.9, epsilon=1e-5, name=place.format("norm")
                 )(x)
             x = layers.ReLU(name=place.format("relu"))(x)
-        x = layers.MaxPooling2D(2, name=f"block{block + 1}_pool")(x)
+        x = layers.MaxPooling2D(
+            2, padding=pool_padding, name=f"block{block + 1}_pool"
+        )(x)
     name = f"vgg{depth}_bn" if batch_norm else f"vgg{depth}"
     if classes is None:
         return keras.Model(images, x, name=name)
