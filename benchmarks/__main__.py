@@ -15,18 +15,28 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import BASELINE, Result, Row, machine, section, write
-from benchmarks.worker import CLASSES, Contender, Job, NotAvailable, Worker
-from classicnets import data
+from benchmarks.worker import (
+    CLASSES,
+    TEXT_CLASSES,
+    TEXT_NETWORKS,
+    TOKENS,
+    VOCABULARY,
+    Contender,
+    Job,
+    NotAvailable,
+    Worker,
+)
+from classicnets import data, environment
 from classicnets.errors import UserError, nearest
-from classicnets.run import environment
 
-NETWORKS = ("resnet18", "vgg19_bn", "resnet20")
-ROWS = ("resnet18-64", "resnet18-128", "vgg19_bn-64", "vgg19_bn-128")
+NETWORKS = ("resnet18", "vgg19_bn", "resnet20", "lstm")
+ROWS = ("resnet18-64", "resnet18-128", "vgg19_bn-64", "vgg19_bn-128", "lstm-64")
 BACKENDS = ("tensorflow", "torch", "jax")
-IMAGES = 10_000
+EXAMPLES = 10_000
 WARM_UP_STEPS = 2  # the first one compiles
 ROW_SECONDS = 90.0  # of turns, where one step a round does not take longer
 MOST_STEPS = 4
+MOST_TEXT_STEPS = 40  # a step of an LSTM takes hundredths of a second
 REST_SECONDS = 0.3  # threads that wait for work spin for a while first
 
 
@@ -38,10 +48,13 @@ def main() -> None:
     started = time.monotonic()
     measured: dict[Row, list[Result]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        path, source = save_examples(folder)
-        introduction += f"- data: {source}\n"
+        paths = {}
+        for on_texts in sorted({row.network in TEXT_NETWORKS for row in options.rows}):
+            paths[on_texts], source = save_examples(folder, on_texts)
+            introduction += f"- data: {source}\n"
         print(introduction, flush=True)
         for row in options.rows:
+            path = paths[row.network in TEXT_NETWORKS]
             measured[row] = measure(
                 row, options.contenders, path, options.rounds, options.steps
             )
@@ -55,7 +68,7 @@ def main() -> None:
 
 
 def contenders(backends: list[str]) -> list[Contender]:
-    """Return ours on each backend, the script of 2021, and PyTorch's four."""
+    """Return ours and Keras's own LSTM on each backend, the script of 2021, PyTorch."""
     found = [
         Contender(f"ours-{backend}-{precision}", "benchmarks.ours", backend, precision)
         for backend in backends
@@ -64,6 +77,16 @@ def contenders(backends: list[str]) -> list[Contender]:
     found.append(
         Contender(BASELINE, "benchmarks.peers.keras_2021", "tensorflow", "float32")
     )
+    found += [
+        Contender(
+            f"keras-{backend}-float32",
+            "benchmarks.ours",
+            backend,
+            "float32",
+            only=TEXT_NETWORKS,
+        )
+        for backend in backends
+    ]
     return found + [
         Contender(
             f"pytorch-{mode}-{precision}",
@@ -89,6 +112,7 @@ def measure(
         rounds: Turns of each contender.
         steps: Steps a turn; 0: one to four, by the time they take.
     """
+    contenders = [c for c in contenders if not c.only or row.network in c.only]
     results = {contender.name: Result(contender) for contender in contenders}
     workers: dict[str, Worker] = {}
     try:
@@ -102,14 +126,20 @@ def measure(
         seconds = _warm_up(row, workers, results)
         _check_same_network(row, [results[name] for name in workers])
         if not steps and seconds:
-            steps = int(np.clip(ROW_SECONDS / (rounds * seconds), 1, MOST_STEPS))
+            most = MOST_TEXT_STEPS if row.network in TEXT_NETWORKS else MOST_STEPS
+            steps = int(np.clip(ROW_SECONDS / (rounds * seconds), 1, most))
         _say(
             f"{row.name}: {len(workers)} contenders, {rounds} rounds of {steps} steps,"
             f" about {rounds * (steps * seconds + REST_SECONDS * len(workers)):.0f} s"
         )
         for number in range(rounds):
             for name in _order(list(workers), number):
-                _turn(workers, results[name], steps)
+                # JAX takes several times as long for images: one step has to do.
+                slow = (
+                    results[name].contender.backend == "jax"
+                    and row.network not in TEXT_NETWORKS
+                )
+                _turn(workers, results[name], 1 if slow else steps)
     finally:
         for worker in workers.values():
             worker.pipe.close()  # each ends when it sees that
@@ -118,23 +148,30 @@ def measure(
     return list(results.values())
 
 
-def save_examples(folder: str) -> tuple[str, str]:
+def save_examples(folder: str, on_texts: bool) -> tuple[str, str]:
     """Write the examples that all contenders read; return the path and what they are.
 
-    Real pixels where they are at hand, without a download; noise takes as long.
+    Real ones where they are at hand, without a download; noise takes as long.
     """
-    real = Path(os.environ.get("CLASSICNETS_DATA", "")) / "cifar100.npz"
-    if os.environ.get("CLASSICNETS_DATA") and real.is_file():
-        train = data.load("cifar100").train
-        images, labels = np.asarray(train.inputs[:IMAGES]), train.labels[:IMAGES]
-        source = f"the first {IMAGES:,} training images of CIFAR-100"
+    here = os.environ.get("CLASSICNETS_DATA", "")
+    name, file = ("imdb", "imdb.parquet") if on_texts else ("cifar100", "cifar100.npz")
+    random = np.random.default_rng(0)
+    classes = TEXT_CLASSES if on_texts else CLASSES
+    labels = random.integers(classes, size=EXAMPLES, dtype=np.int32)
+    if here and (Path(here) / file).is_file():
+        train = data.load(name, max_tokens=TOKENS, vocabulary_size=VOCABULARY).train
+        inputs, labels = np.asarray(train.inputs[:EXAMPLES]), train.labels[:EXAMPLES]
+        source = f"the first {EXAMPLES:,} training examples of {name}"
+    elif on_texts:
+        inputs = random.integers(1, VOCABULARY, size=(EXAMPLES, TOKENS), dtype=np.int32)
+        source = f"{EXAMPLES:,} random texts of {TOKENS} tokens, IMDB is not at hand"
     else:
-        random = np.random.default_rng(0)
-        images = random.integers(256, size=(IMAGES, 32, 32, 3), dtype=np.uint8)
-        labels = random.integers(CLASSES, size=IMAGES, dtype=np.int32)
-        source = f"{IMAGES:,} random images of 32x32x3, since CIFAR-100 is not at hand"
-    path = str(Path(folder) / "examples.npz")
-    np.savez(path, images=images, labels=labels)
+        inputs = random.integers(256, size=(EXAMPLES, 32, 32, 3), dtype=np.uint8)
+        source = (
+            f"{EXAMPLES:,} random images of 32x32x3, since CIFAR-100 is not at hand"
+        )
+    path = str(Path(folder) / f"{name}.npz")
+    np.savez(path, inputs=inputs, labels=labels)
     return path, source
 
 
@@ -184,12 +221,10 @@ def _warm_up(row, workers, results):
 
 
 def _turn(workers, result, steps):
-    contender = result.contender
-    # JAX takes several times as long on a CPU: one step has to do.
-    result.steps = 1 if contender.backend == "jax" else steps
+    result.steps = steps
     with _Excused(result, workers):
         time.sleep(REST_SECONDS)
-        answer = workers[contender.name].train(result.steps)
+        answer = workers[result.contender.name].train(steps)
         result.seconds.append(answer["seconds"])
         result.losses.append(answer["loss"])
 
@@ -201,7 +236,7 @@ def _check_same_network(row, results):
 
 
 def _introduction(options):
-    facts = environment("", "CPU")
+    facts = environment.describe("", "CPU")
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
     return (
@@ -268,7 +303,7 @@ def _options():
 
 def _row(text):
     network, _, batch_size = text.rpartition("-")
-    if not batch_size.isdecimal() or not 0 < int(batch_size) <= IMAGES:
+    if not batch_size.isdecimal() or not 0 < int(batch_size) <= EXAMPLES:
         raise UserError(f"a row must look like resnet18-128, got {text!r}.")
     return Row(_known(network, NETWORKS, "network"), int(batch_size))
 

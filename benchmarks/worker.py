@@ -20,11 +20,21 @@ import numpy as np
 
 START_SECONDS = 600.0  # to import and build, and for each order to train
 END_SECONDS = 10.0
+TEXT_NETWORKS = ("lstm",)
+# Images.
 CLASSES = 100
 LEARNING_RATE = 0.01
 MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4  # times the weight, in the gradient
 CROP_PADDING = 4  # pixels on each side
+# Texts: the shape of the script of 2021.
+TEXT_CLASSES = 2
+VOCABULARY = 20_000
+TOKENS = 100
+EMBEDDING = 100
+UNITS = (64, 64)
+DROPOUT = 0.5
+ADAM_RATE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Contender:
         backend: What Keras computes with.
         precision: In the words of the module.
         compiled: For PyTorch, whether through `torch.compile`.
+        only: The networks it trains; () for all.
     """
 
     name: str
@@ -44,6 +55,7 @@ class Contender:
     backend: str
     precision: str
     compiled: bool = False
+    only: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +64,10 @@ class Job:
 
     Args:
         contender: Who trains.
-        network: "resnet18", "vgg19_bn" or "resnet20".
+        network: "resnet18", "vgg19_bn", "resnet20" or "lstm".
         batch_size: Examples a step.
-        data: A `.npz` file with `images` (n, 32, 32, 3) uint8 and `labels` (n,) int32.
+        data: A `.npz` file with `inputs`, images (n, 32, 32, 3) uint8 or tokens (n,
+            TOKENS) int32, and `labels` (n,) int32.
         log: A file for what its libraries have to say.
     """
 
@@ -65,9 +78,14 @@ class Job:
     log: str
 
     def examples(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return images and labels."""
+        """Return inputs and labels."""
         with np.load(self.data, allow_pickle=False) as file:
-            return file["images"], file["labels"]
+            return file["inputs"], file["labels"]
+
+    @property
+    def on_texts(self) -> bool:
+        """Whether the network reads tokens and not images."""
+        return self.network in TEXT_NETWORKS
 
 
 class NotAvailable(Exception):  # noqa: N818  (it is an answer, not a fault)

@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import csv
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,30 @@ def tiny_set(tmp_path_factory):
             x_test=random.integers(256, size=(test, *shape), dtype=np.uint8),
             y_test=np.arange(test) % classes,
         )
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny_texts(tmp_path_factory):
+    """Return a function that writes a CSV of texts and returns its path.
+
+    A text of class k holds the k-th of `words` once, among words that say nothing.
+    """
+
+    def write(words=("good", "bad"), train=40, test=10, longest=12):
+        random = np.random.default_rng(len(words))
+        path = tmp_path_factory.mktemp("texts") / "tiny.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["text", "label", "split"])
+            for number in range(train + test):
+                filler = random.integers(20, size=random.integers(1, longest))
+                text = [f"word{n}" for n in filler]
+                text.insert(random.integers(len(text) + 1), words[number % len(words)])
+                part = "train" if number < train else "test"
+                rows.writerow([" ".join(text), words[number % len(words)], part])
         return path
 
     return write

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from classicnets import environment
 from classicnets import recipe as recipes
 from classicnets import run as runs
 from classicnets.errors import UserError
@@ -168,7 +169,7 @@ def test_the_model_loads_and_a_missing_one_is_explained(run):
 
 def test_environment_says_what_is_installed_and_how_it_was_called(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/bin/classicnets", "train", "my recipe.toml"])
-    found = runs.environment("abc", "cpu")
+    found = environment.describe("abc", "cpu")
     assert found["command"] == "classicnets train 'my recipe.toml'"
     assert found["data_fingerprint"] == "abc"
     assert found["device"] == "cpu"
@@ -179,9 +180,10 @@ def test_environment_says_what_is_installed_and_how_it_was_called(monkeypatch):
 
 def test_a_run_and_its_report_need_no_backend(tmp_path):
     code = (
-        "import sys; from classicnets import report, run;"
+        "import sys; from classicnets import environment, report, run;"
         f"it = run.create({str(tmp_path)!r}, 'a', 0, {RECIPE!r},"
-        " run.environment('f', 'cpu')); it.append_history({'epoch': 1, 'loss': 1.0});"
+        " environment.describe('f', 'cpu'));"
+        "it.append_history({'epoch': 1, 'loss': 1.0});"
         "report.write(it);"
         "print(sorted({'keras', 'jax', 'torch', 'tensorflow'} & set(sys.modules)))"
     )

@@ -28,10 +28,15 @@ def train(tmp_path, source="resnet20-digits", **changes):
 
 
 @pytest.mark.parametrize("name", recipe.names())
-def test_every_recipe_trains_two_steps_from_end_to_end(name, tmp_path, tiny_set):
+def test_every_recipe_trains_two_steps_from_end_to_end(
+    name, tmp_path, tiny_set, tiny_texts
+):
     shipped = recipe.load(name)
     channels = 1 if shipped.data == "digits" else 3
-    data = tiny_set(classes=4, train=16, test=5, shape=(32, 32, channels))
+    if shipped.data == "imdb":
+        data = tiny_texts(words=("a", "b", "c", "d"), train=16, test=5)
+    else:
+        data = tiny_set(classes=4, train=16, test=5, shape=(32, 32, channels))
     changes = {"data": str(data), "batch_size": 6, "progressive_sizes": []}
     run = train(tmp_path, name, **changes)
 

@@ -5,10 +5,17 @@ import tensorflow as tf
 from keras import layers, losses, optimizers, regularizers
 
 from benchmarks.worker import (
+    ADAM_RATE,
     CLASSES,
     CROP_PADDING,
+    DROPOUT,
+    EMBEDDING,
     LEARNING_RATE,
     MOMENTUM,
+    TEXT_CLASSES,
+    TOKENS,
+    UNITS,
+    VOCABULARY,
     WEIGHT_DECAY,
     Job,
     Turns,
@@ -79,11 +86,34 @@ def vgg19_bn():
     return model
 
 
+def lstm():
+    first, second = UNITS
+    return keras.Sequential(
+        [
+            keras.Input((TOKENS,), dtype="int32"),
+            layers.Embedding(VOCABULARY, EMBEDDING),
+            layers.LSTM(first, dropout=DROPOUT, return_sequences=True, unroll=True),
+            layers.LSTM(second, dropout=DROPOUT, unroll=True),
+            layers.Dense(TEXT_CLASSES),
+        ]
+    )
+
+
 NETWORKS = {
     "resnet18": lambda: resnet(2, (64, 128, 256, 512), projection=True),
     "vgg19_bn": vgg19_bn,
     "resnet20": lambda: resnet(3, (16, 32, 64), projection=False),
+    "lstm": lstm,
 }
+
+
+def text_dataset(tokens, labels, batch_size):
+    return (
+        tf.data.Dataset.from_tensor_slices((tokens, labels))
+        .shuffle(len(tokens))
+        .batch(batch_size, drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
 
 
 def dataset(images, labels, batch_size):
@@ -119,10 +149,16 @@ class TakeTurns(keras.callbacks.Callback):
 def train(job: Job, turns: Turns) -> None:
     """Train until `turns` ends it."""
     keras.utils.set_random_seed(0)
-    images, labels = job.examples()
+    inputs, labels = job.examples()
     model = NETWORKS[job.network]()
+    if job.on_texts:
+        optimizer = optimizers.Adam(ADAM_RATE)
+        batches = text_dataset(inputs, labels, job.batch_size)
+    else:
+        optimizer = optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM, nesterov=True)
+        batches = dataset(inputs, labels, job.batch_size)
     model.compile(
-        optimizer=optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM, nesterov=True),
+        optimizer=optimizer,
         loss=losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
@@ -130,7 +166,7 @@ def train(job: Job, turns: Turns) -> None:
     # One `fit` that never returns: its start, which fills the shuffle buffer, would
     # weigh on a few steps as it does not on an epoch.
     model.fit(
-        dataset(images, labels, job.batch_size),
+        batches,
         epochs=1_000_000,
         callbacks=[TakeTurns(turns)],
         verbose=0,

@@ -7,10 +7,16 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.worker import (
+    ADAM_RATE,
     CLASSES,
     CROP_PADDING,
+    DROPOUT,
+    EMBEDDING,
     LEARNING_RATE,
     MOMENTUM,
+    TEXT_CLASSES,
+    UNITS,
+    VOCABULARY,
     WEIGHT_DECAY,
     Job,
     Turns,
@@ -71,10 +77,30 @@ def vgg19_bn():
     return nn.Sequential(*layers, nn.Linear(4096, CLASSES))
 
 
+class LSTM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, EMBEDDING)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.lstm = nn.LSTM(
+            EMBEDDING, UNITS[0], len(UNITS), batch_first=True, dropout=DROPOUT
+        )
+        self.logits = nn.Linear(UNITS[-1], TEXT_CLASSES)
+        # It has two biases where one is enough; the second stays at 0.
+        for name, parameter in self.lstm.named_parameters():
+            if name.startswith("bias_hh"):
+                nn.init.zeros_(parameter).requires_grad_(False)
+
+    def forward(self, tokens):
+        outputs, _ = self.lstm(self.dropout(self.embedding(tokens)))
+        return self.logits(self.dropout(outputs[:, -1]))
+
+
 NETWORKS = {
     "resnet18": lambda: resnet(2, (64, 128, 256, 512), projection=True),
     "vgg19_bn": vgg19_bn,
     "resnet20": lambda: resnet(3, (16, 32, 64), projection=False),
+    "lstm": LSTM,
 }
 
 
@@ -89,54 +115,72 @@ def augment(images):
     return images[number, rows[:, :, None], columns[:, None, :]]
 
 
-def quickest_optimizer(model):
-    """Return SGD in the implementation that takes the least time here, and its name."""
+def augmentation(images):
+    """Return what turns raw images into a batch: augmented, scaled, channels last."""
+    pixels = images.float() / 255.0
+    deviation, mean = torch.std_mean(pixels, dim=(0, 1, 2))
 
-    def sgd(learning_rate, implementation):
+    def prepare(images):
+        x = (augment(images).float() / 255.0 - mean) / deviation
+        return x.permute(0, 3, 1, 2)  # channels first in name, last in memory
+
+    return prepare
+
+
+def tokens_as_they_are(tokens):
+    return tokens
+
+
+def quickest_optimizer(model, on_texts):
+    """Return the optimizer in the implementation that takes the least time here, and
+    its name: Adam for texts, SGD for images."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+
+    def build(implementation, resting=False):
+        how = {implementation: True}
+        if on_texts:
+            return torch.optim.Adam(trained, lr=0.0 if resting else ADAM_RATE, **how)
         return torch.optim.SGD(
-            model.parameters(),
-            lr=learning_rate,
+            trained,
+            lr=0.0 if resting else LEARNING_RATE,
             momentum=MOMENTUM,
             nesterov=True,
             weight_decay=WEIGHT_DECAY,
-            **{implementation: True},
+            **how,
         )
 
     seconds = {}
-    for parameter in model.parameters():
+    for parameter in trained:
         parameter.grad = torch.zeros_like(parameter)
     for implementation in ("fused", "foreach"):
-        trial = sgd(0.0, implementation)  # a rate of 0 leaves the weights alone
+        trial = build(implementation, resting=True)  # the weights stay as they are
         trial.step()
         started = time.perf_counter()
         for _ in range(5):
             trial.step()
         seconds[implementation] = time.perf_counter() - started
     best = min(seconds, key=lambda name: seconds[name])
-    return sgd(LEARNING_RATE, best), best
+    return build(best), best
 
 
 def train(job: Job, turns: Turns) -> None:
     """Train until `turns` ends it."""
     torch.manual_seed(0)
-    images, labels = (torch.from_numpy(array) for array in job.examples())
+    inputs, labels = (torch.from_numpy(array) for array in job.examples())
     labels = labels.long()
-    pixels = images.float() / 255.0
-    deviation, mean = torch.std_mean(pixels, dim=(0, 1, 2))
-    del pixels
-
+    prepare = tokens_as_they_are if job.on_texts else augmentation(inputs)
     model = NETWORKS[job.network]().to(memory_format=torch.channels_last).train()
-    turns.introduce(parameters=sum(p.numel() for p in model.parameters()))
+    trained = [p.numel() for p in model.parameters() if p.requires_grad]
+    turns.introduce(parameters=sum(trained))
     # From here on no other contender computes.
-    optimizer, implementation = quickest_optimizer(model)
+    optimizer, implementation = quickest_optimizer(model, job.on_texts)
     turns.note = f"{implementation} optimizer"
     forward = torch.compile(model) if job.contender.compiled else model
     while True:
-        for index in torch.randperm(len(images)).split(job.batch_size):
+        for index in torch.randperm(len(inputs)).split(job.batch_size):
             if len(index) < job.batch_size:
                 break
-            x = (augment(images[index]).float() / 255.0 - mean) / deviation
-            x = x.permute(0, 3, 1, 2)  # channels first in name, last in memory
+            x = prepare(inputs[index])
             with torch.autocast(
                 "cpu", torch.bfloat16, enabled=job.contender.precision == "bfloat16"
             ):

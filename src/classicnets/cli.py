@@ -5,6 +5,7 @@ Nothing here imports a backend before a command needs it: `--help` and `list` ar
 
 import contextlib
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -57,7 +58,12 @@ def list_() -> None:
 
 @commands.command()
 @click.argument("network")
-@click.option("--input", "shape", default="224x224x3", help="HEIGHTxWIDTHxCHANNELS.")
+@click.option(
+    "--input",
+    "shape",
+    default="224x224x3",
+    help="HEIGHTxWIDTHxCHANNELS; for an lstm also LENGTH of tokens, STEPSxFEATURES.",
+)
 @click.option("--classes", default=1000, type=click.IntRange(1))
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE")
 @click.option("--plot", type=click.Path(dir_okay=False), help="Draw it as a picture.")
@@ -100,7 +106,7 @@ def show(network, shape, classes, options, plot, backend) -> None:
 
 @commands.command()
 @click.argument("recipe")
-@click.option("--data", help="A set's name, a .npz file, or a folder of images.")
+@click.option("--data", help="A set's name, a file, or a folder of classes.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change it.")
 @click.option("--seed", type=click.IntRange(0))
 @click.option("--backend", type=click.Choice(BACKENDS))
@@ -147,18 +153,32 @@ def evaluate(run, split, data, as_json, backend) -> None:
 
 @commands.command()
 @click.argument("run")
-@click.argument("inputs", nargs=-1, required=True)
+@click.argument("inputs", nargs=-1)
+@click.option("--text", "texts", multiple=True, help="A text to classify.")
 @click.option("--top", default=3, type=click.IntRange(1), help="Classes an input.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line an input.")
 @click.option("--backend", type=click.Choice(BACKENDS))
-def predict(run, inputs, top, as_json, backend) -> None:
-    """Classify image files, folders of them, or - for standard input."""
+def predict(run, inputs, texts, top, as_json, backend) -> None:
+    """Classify files, folders of them, or - for standard input.
+
+    A network on texts takes a file as one text, and standard input as a text a line.
+    """
     opened = _open(run)
+    if not inputs and not texts:
+        raise UserError("predict needs files, - for standard input, or --text.")
     with _backend(backend):
         from classicnets import evaluation
     failed = 0
     paths = [sys.stdin.buffer if path == "-" else path for path in inputs]
-    for result in evaluation.predictions(opened, paths, top=top):
+    if opened.tokenizer is None:
+        if texts:
+            raise UserError(f"{opened.name} classifies images: --text is for texts.")
+        results = evaluation.image_predictions(opened, paths, top=top)
+    else:
+        typed = [(text, text) for text in texts]
+        named = itertools.chain(typed, evaluation.texts_in(paths))
+        results = evaluation.text_predictions(opened, named, top=top)
+    for result in results:
         failed += "error" in result
         if as_json:
             click.echo(json.dumps(result, ensure_ascii=False))
@@ -282,9 +302,8 @@ def _open(path: str):
     return Run(path)
 
 
-def _shape(text: str) -> tuple[int, int, int]:
+def _shape(text: str) -> tuple[int, ...]:
     sides = text.lower().split("x")
-    if len(sides) != 3 or not all(side.isdigit() and int(side) for side in sides):
+    if len(sides) > 3 or not all(side.isdigit() and int(side) for side in sides):
         raise UserError(f"--input must look like 32x32x3, got {text!r}.")
-    height, width, channels = map(int, sides)
-    return height, width, channels
+    return tuple(map(int, sides))

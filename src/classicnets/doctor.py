@@ -1,6 +1,5 @@
 """What is installed, what runs, and what is wrong, in plain words."""
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -8,13 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from classicnets.data.named import DATASETS, cache_folder
+from classicnets.data.named import DATASETS, places
+from classicnets.environment import BACKEND_PACKAGES, version
 
-PACKAGES = {
-    "tensorflow": ("tensorflow", "tensorflow-cpu"),
-    "jax": ("jax",),
-    "torch": ("torch",),
-}
 # A gradient on the backend, in a process of its own: a broken one cannot take us down.
 TRIAL = """
 from keras import ops
@@ -36,30 +31,27 @@ def examine() -> tuple[list[str], bool]:
     """Return the lines to show, and whether training can work here."""
     lines = [f"Python {platform.python_version()} on {platform.platform()}"]
     for package in ("classicnets", "keras"):
-        lines.append(f"{package} {importlib.metadata.version(package)}")
+        lines.append(f"{package} {version(package)}")
     runs = {}
-    for backend, packages in PACKAGES.items():
+    for backend, packages in BACKEND_PACKAGES.items():
         if importlib.util.find_spec(backend) is None:
             lines.append(
                 f"{backend}: not installed (pip install 'classicnets[{backend}]')"
             )
             continue
         runs[backend], said = _try(backend)
-        lines.append(f"{backend} {_version(packages)}: {said}")
+        lines.append(f"{backend} {version(*packages)}: {said}")
     chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
     well = runs.get(chosen, False)
     lines.append(f"chosen backend: {chosen}" + ("" if well else ", which does not run"))
     folder = os.environ.get("CLASSICNETS_DATA")
     if folder and not Path(folder).is_dir():
         lines.append(f"CLASSICNETS_DATA is {folder}, which is not a folder")
-        well = False
+        return lines, False
     for name in DATASETS:
         if name == "digits":
             continue
-        places = [
-            Path(place) / f"{name}.npz" for place in (folder, cache_folder()) if place
-        ]
-        found = [place for place in places if os.access(place, os.R_OK)]
+        found = [place for place in places(name) if os.access(place, os.R_OK)]
         lines.append(f"data {name}: {found[0] if found else 'will be downloaded'}")
     return lines, well
 
@@ -75,12 +67,3 @@ def _try(backend: str) -> tuple[bool, str]:
         last = (result.stderr.strip().splitlines() or ["no message"])[-1]
         return False, f"does not run: {last}"
     return True, f"runs on {result.stdout.strip()}"
-
-
-def _version(packages: tuple[str, ...]) -> str:
-    for package in packages:
-        try:
-            return importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "of unknown version"

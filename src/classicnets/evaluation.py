@@ -1,8 +1,8 @@
-"""Metrics of a trained network on a named split, and its predictions on new images."""
+"""Metrics of a trained network on a named split, and its predictions on new inputs."""
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +17,7 @@ from classicnets.tasks import classify
 
 SPLITS = ("train", "validation", "test")
 SHOWN = 24  # right, and as many wrong, examples kept for the report
+SHOWN_TEXT = 600  # characters
 
 
 def evaluate(
@@ -35,8 +36,9 @@ def evaluate(
         splits: The run's own data, if they are already open.
 
     Returns:
-        `examples` counted, `loss` in nats, `top1` and `top5` in 0..1, `per_class`,
-        `confusion` (rows are true classes), `seconds`. Also in metrics.json.
+        `examples` counted, `loss` in nats, `top1`, `top5`, `f1` and `auc` (means over
+        the classes) in 0..1, `per_class`, `confusion` (rows are true classes), for
+        texts `by_length`, and `seconds`. Also in metrics.json.
 
     Raises:
         UserError: If there is no such split, no model yet, or the data do not fit.
@@ -54,6 +56,9 @@ def evaluate(
     started = time.monotonic()
     found = logits(run, examples.inputs)
     metrics = classify.judge(found, examples.labels, splits.class_names)
+    if examples.lengths is not None:
+        right = found.argmax(axis=1) == examples.labels
+        metrics["by_length"] = _by_length(examples.lengths, right)
     metrics["seconds"] = time.monotonic() - started
     if data is None:
         run.save_metrics(split, metrics)
@@ -62,56 +67,124 @@ def evaluate(
 
 
 def load_data(run: Run, source: str | None = None) -> Splits:
-    """Open a run's data again, or other data of the same image size."""
+    """Open a run's data again, or other data as the run's network takes them."""
     recipe = run.recipe
-    height, _, channels = run.model.input_shape[1:]
+    options: dict[str, Any] = {
+        "text_column": recipe.text_column,
+        "label_column": recipe.label_column,
+        "keep_tokens": recipe.keep_tokens,
+        "max_tokens": recipe.max_tokens,
+        "tokenizer": run.tokenizer,
+    }
+    if run.tokenizer is None:
+        height, _, channels = run.model.input_shape[1:]
+        options = {
+            "image_size": height,
+            "channels": channels,
+            "resize": recipe.resize,
+        }
     return data.load(
         source or recipe.data,
         validation_fraction=recipe.validation_fraction,
         split_seed=recipe.split_seed,
-        image_size=height,
-        channels=channels,
-        resize=recipe.resize,
         allow_corrupt=recipe.allow_corrupt,
+        **options,
     )
 
 
-def logits(run: Run, images) -> np.ndarray:
-    """Return (n, classes) for raw images (n, height, width, channels)."""
-    size = min(run.recipe.evaluation_batch_size, len(images))
-    return classify.in_batches(run.model.predict_on_batch, images, size)
+def logits(run: Run, inputs) -> np.ndarray:
+    """Return (n, classes) for raw inputs: images (n, height, width, channels) or
+    tokens (n, max_tokens)."""
+    size = min(run.recipe.evaluation_batch_size, len(inputs))
+    return classify.in_batches(run.model.predict_on_batch, inputs, size)
 
 
 def predict(
-    run: Run, paths: Sequence[str | Path | BinaryIO], top: int = 5
+    run: Run, inputs: Sequence[str | Path | BinaryIO], top: int = 5
 ) -> list[dict[str, Any]]:
-    """Classify images.
+    """Classify images or texts.
 
     Args:
         run: A finished run.
-        paths: Image files of any size, folders of them, or open binary files.
-        top: How many classes to return an image.
+        inputs: For a network on images: files of any size, folders of them, or open
+            binary files. For one on texts: the texts.
+        top: How many classes to return an input.
 
     Returns:
-        A dict an image: `input`, and `classes`, a list of {"name", "probability"},
+        A dict an input: `input`, and `classes`, a list of {"name", "probability"},
         the most probable first.
 
     Raises:
-        UserError: For what is not an image.
+        UserError: For what is not an image, or no text.
     """
-    results = list(predictions(run, paths, top=top))
+    if run.tokenizer is None:
+        results = list(image_predictions(run, inputs, top=top))
+    else:
+        named = ((str(text), text) for text in inputs)
+        results = list(text_predictions(run, named, top=top))
     for result in results:
         if "error" in result:
             raise UserError(result["error"])
     return results
 
 
-def predictions(
+def text_predictions(
+    run: Run, named: Iterable[tuple[str, Any]], *, top: int
+) -> Iterator[dict[str, Any]]:
+    """Yield what `predict` returns, with `error` for what is no text.
+
+    Args:
+        run: A finished run on texts.
+        named: What to call each input, and its text or the error of reading it.
+        top: How many classes to return a text.
+    """
+    recipe, tokenizer, inputs = run.recipe, run.tokenizer, iter(named)
+    if tokenizer is None:
+        raise UserError(f"{run.name} classifies images, not texts.")
+    while some := list(itertools.islice(inputs, 1000)):
+        texts = [text for _, text in some if isinstance(text, str)]
+        tokens, _ = data.encode(
+            tokenizer,
+            texts,
+            max_tokens=recipe.max_tokens,
+            keep_tokens=recipe.keep_tokens,
+        )
+        rows = iter(logits(run, tokens) if texts else ())
+        for name, text in some:
+            if isinstance(text, str):
+                classes = _most_probable(run, next(rows), top)
+                yield {"input": name, "classes": classes}
+            else:
+                yield {"input": name, "error": f"{name} is no text: {text}"}
+
+
+def texts_in(paths: Iterable[str | Path | BinaryIO]) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the text, or the error of reading it, of every input.
+
+    Args:
+        paths: Files, each one text; folders of `.txt` files; open binary files, a text
+            a line.
+    """
+    for path in paths:
+        if not isinstance(path, str | Path):
+            lines = data.read_text(path).splitlines()
+            yield from ((line, line) for line in lines if line.strip())
+            continue
+        files = sorted(Path(path).rglob("*.txt")) if Path(path).is_dir() else [path]
+        if not files:
+            raise UserError(f"{path} has no .txt files to classify.")
+        for file in files:
+            try:
+                yield str(file), data.read_text(file)
+            except UserError as error:
+                yield str(file), error
+
+
+def image_predictions(
     run: Run, paths: Sequence[str | Path | BinaryIO], *, top: int
 ) -> Iterator[dict[str, Any]]:
     """Yield what `predict` returns, with `error` for what is not an image."""
     height, _, channels = run.model.input_shape[1:]
-    names = run.environment["class_names"]
     files = iter(_files(paths))
     while some := list(itertools.islice(files, 100)):
         results, images = [], []
@@ -129,15 +202,18 @@ def predictions(
             except UserError as error:
                 result["error"] = str(error)
             results.append(result)
-        rows = iter(probabilities(logits(run, np.stack(images))) if images else ())
+        rows = iter(logits(run, np.stack(images)) if images else ())
         for result in results:
             if "error" not in result:
-                row = next(rows)
-                result["classes"] = [
-                    {"name": names[k], "probability": float(row[k])}
-                    for k in np.argsort(-row, kind="stable")[:top]
-                ]
+                result["classes"] = _most_probable(run, next(rows), top)
             yield result
+
+
+def _most_probable(run: Run, row: np.ndarray, top: int) -> list[dict[str, Any]]:
+    """Name the classes of one row (classes,) of logits."""
+    names, shares = run.environment["class_names"], probabilities(row)
+    order = np.argsort(-shares, kind="stable")[:top]
+    return [{"name": names[k], "probability": float(shares[k])} for k in order]
 
 
 def _files(paths):
@@ -153,26 +229,48 @@ def _files(paths):
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax of (n, classes)."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    """Return the softmax of (..., classes)."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def _samples(found: np.ndarray, examples: Examples) -> dict[str, np.ndarray]:
-    """Keep the most certain wrong examples, and right ones spread over the split."""
+    """Keep the most certain wrong examples, and right ones: of images spread over the
+    split, of texts the most certain."""
     predicted = found.argmax(axis=1)
     probability = probabilities(found).max(axis=1)
     wrong = np.flatnonzero(predicted != examples.labels)
     wrong = wrong[np.argsort(-probability[wrong], kind="stable")][:SHOWN]
     right = np.flatnonzero(predicted == examples.labels)
-    right = right[:: max(1, len(right) // SHOWN)][:SHOWN]
+    if examples.texts is None:
+        right = right[:: max(1, len(right) // SHOWN)][:SHOWN]
+    else:
+        right = right[np.argsort(-probability[right], kind="stable")][:SHOWN]
     rows = np.concatenate([wrong, right])
-    return {
-        "images": np.asarray(examples.inputs[rows]),
+    if examples.texts is None:
+        shown = {"images": np.asarray(examples.inputs[rows])}
+    else:
+        shown = {"texts": np.array([examples.texts[k][:SHOWN_TEXT] for k in rows])}
+    return shown | {
         "labels": examples.labels[rows],
         "predicted": predicted[rows].astype("int32"),
         "probability": probability[rows].astype("float32"),
     }
+
+
+def _by_length(lengths: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
+    """Count the right answers by the number of tokens, in eight about equal parts."""
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, 9)).astype(int))
+    part = np.searchsorted(edges[1:-1], lengths, side="right")
+    return [
+        {
+            "shortest": int(lengths[part == k].min()),
+            "longest": int(lengths[part == k].max()),
+            "examples": int((part == k).sum()),
+            "accuracy": float(right[part == k].mean()),
+        }
+        for k in np.unique(part)
+    ]
 
 
 def _short(names) -> str:

@@ -36,6 +36,13 @@ class Recipe:
     allow_corrupt: bool = False
     normalize: bool = True  # by mean and deviation of the training split's channels
 
+    # Texts.
+    vocabulary_size: int = 20_000  # the most frequent words of the training split
+    max_tokens: int = 400  # longer texts are cut
+    keep_tokens: str = "last"  # of a longer text: first, last, or both ends
+    text_column: str = ""  # of a table; "": guessed by its name
+    label_column: str = ""
+
     # Augmentation of training images.
     crop_padding: int = 0  # pixels added on each side before a random crop
     flip: bool = False  # left to right, one image in two
@@ -77,8 +84,12 @@ CHOICES = {
     "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     "resize": ("crop", "fit", "stretch"),
     "channels": (0, 1, 3),
+    "keep_tokens": ("first", "last", "ends"),
 }
-POSITIVE = ("epochs", "batch_size", "steps_per_call", "evaluation_batch_size")
+POSITIVE = (
+    *("epochs", "batch_size", "steps_per_call", "evaluation_batch_size"),
+    *("max_tokens", "vocabulary_size"),
+)
 FRACTIONS = ("validation_fraction", "label_smoothing", "ema", "momentum")
 FIELDS: dict[str, typing.Any] = typing.get_type_hints(Recipe)
 

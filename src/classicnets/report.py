@@ -95,7 +95,9 @@ def _content(run: Run) -> dict[str, Any]:
         "worst_shown": _WORST_CLASSES,
         "samples": _samples(run, split, classes) if split else {},
         "input_shape": _input_shape(run),
+        "is_text": (run.path / "tokenizer.json").is_file(),
         "folder": shlex.quote(folder),
+        "run_path": folder,
         "model_path": f"{folder}/model.keras",
         "train_command": _train_command(run.name, recipe, folder),
         "has_model": (run.path / "model.keras").is_file(),
@@ -248,9 +250,10 @@ def _worst_first(per_class: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _samples(run: Run, split: str, names: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """The examples of samples/SPLIT.npz as pictures: wrong ones and right ones."""
+    """The examples of samples/SPLIT.npz, pictures or texts: wrong and right ones."""
     arrays = run.samples(split)
-    if not {"images", "labels", "predicted", "probability"} <= arrays.keys():
+    kind = "texts" if "texts" in arrays else "images"
+    if not {kind, "labels", "predicted", "probability"} <= arrays.keys():
         return {}
 
     def name(label: int) -> str:
@@ -258,19 +261,21 @@ def _samples(run: Run, split: str, names: list[str]) -> dict[str, list[dict[str,
 
     found: dict[str, list[dict[str, Any]]] = {"wrong": [], "right": []}
     rows = zip(
-        arrays["images"],
+        arrays[kind],
         arrays["labels"].tolist(),
         arrays["predicted"].tolist(),
         arrays["probability"].tolist(),
         strict=True,
     )
-    for image, label, predicted, probability in rows:
-        uri, width, height = figures.picture(image)
+    for shown, label, predicted, probability in rows:
+        if kind == "texts":
+            content: dict[str, Any] = {"text": str(shown)}
+        else:
+            uri, width, height = figures.picture(shown)
+            content = {"uri": uri, "width": width, "height": height}
         found["right" if label == predicted else "wrong"].append(
-            {
-                "uri": uri,
-                "width": width,
-                "height": height,
+            content
+            | {
                 "label": name(label),
                 "predicted": name(predicted),
                 "probability": probability,

@@ -7,7 +7,8 @@
         history.csv         a row an epoch; events.out.tfevents.* says the same
         metrics.json        a block a split, with the number of examples counted
         checkpoints/        the exact state of the training
-        model.keras         the trained network; takes raw pixels
+        model.keras         the trained network; takes raw pixels, or tokens
+        tokenizer.json      of a run on texts: the words and their numbers
         samples/SPLIT.npz   right and wrong examples of a split
         report.html         all of it as a page
 
@@ -19,17 +20,12 @@ a reader meets the old text or the new one, never a half.
 
 import csv
 import difflib
-import importlib.metadata
 import io
 import json
 import math
 import os
-import platform
 import re
 import secrets
-import shlex
-import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -38,21 +34,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from classicnets import __version__, tensorboard
 from classicnets import recipe as recipes
+from classicnets import tensorboard
 from classicnets.errors import UserError
 
 if TYPE_CHECKING:
     import keras
+    import tokenizers
 
 State = Literal["running", "finished", "stopped", "failed"]
-
-# What each backend is called in the package index; the first one installed counts.
-_BACKEND_PACKAGES = {
-    "tensorflow": ("tensorflow", "tensorflow-cpu"),
-    "jax": ("jax",),
-    "torch": ("torch",),
-}
 
 
 class Run:
@@ -91,7 +81,7 @@ class Run:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """Where the run was made: what `environment()` returned then."""
+        """Where the run was made: what `environment.describe` returned then."""
         return self._read_json("environment.json")
 
     @property
@@ -133,6 +123,16 @@ class Run:
         import keras
 
         return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+    @cached_property
+    def tokenizer(self) -> "tokenizers.Tokenizer | None":
+        """What turns texts into tokens; None for a run on images."""
+        path = self.path / "tokenizer.json"
+        if not path.is_file():
+            return None
+        from classicnets import data
+
+        return data.load_tokenizer(path)
 
     def evaluate(self, split: str = "test", data: str | None = None) -> dict[str, Any]:
         """Measures the network on a split and writes metrics.json.
@@ -257,7 +257,7 @@ def create(
             is taken: no run is ever written over.
         seed: of the run.
         recipe_toml: the complete recipe.
-        environment: what `environment()` returned.
+        environment: what `environment.describe` returned.
 
     Raises:
         UserError: the name cannot be a folder's name, or the folder cannot be made.
@@ -273,34 +273,6 @@ def create(
     run.save_json("environment.json", environment)
     run.set_status("running")
     return run
-
-
-def environment(data_fingerprint: str, device: str) -> dict[str, Any]:
-    """Says what a result depends on beside its recipe; imports no backend.
-
-    Args:
-        data_fingerprint: of the splits that the run trains on.
-        device: what the training runs on, in the engine's words.
-    """
-    backend = _backend()
-    packages = _BACKEND_PACKAGES.get(backend, (backend,))
-    versions = [_version(package) for package in packages]
-    return {
-        "classicnets": __version__,
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "keras": _version("keras"),
-        "backend": backend,
-        "backend_version": next(filter(None, versions), None),
-        "numpy": _version("numpy"),
-        "device": device,
-        "processor": _processor(),
-        "cpu_count": _cpu_count(),
-        "platform": platform.platform(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "data_fingerprint": data_fingerprint,
-        "started": _now(),
-    }
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -386,57 +358,3 @@ def _cell(value: float) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _backend() -> str:
-    """Keras's backend: asked of Keras if it is running, else where it would look."""
-    if "keras" in sys.modules:
-        return str(sys.modules["keras"].config.backend())
-    if chosen := os.environ.get("KERAS_BACKEND"):
-        return chosen
-    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-    try:
-        settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
-        return str(settings.get("backend", "tensorflow"))
-    except (OSError, ValueError):
-        return "tensorflow"
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that classicnets runs from, `-dirty` when changed."""
-    checkout = Path(__file__).resolve().parents[2]
-    if not (checkout / ".git").exists():
-        return None
-    ask = ["git", "-C", str(checkout), "describe"]
-    ask += ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        answer = subprocess.run(
-            ask, capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None
-
-
-def _processor() -> str | None:
-    """The processor's own name where the system tells it."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-        found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    except OSError:
-        found = None
-    return found.group(1).strip() if found else platform.processor() or None
-
-
-def _cpu_count() -> int | None:
-    """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()

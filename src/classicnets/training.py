@@ -11,7 +11,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from classicnets import checkpoint, data, engine, evaluation, networks, report
+from classicnets import (
+    checkpoint,
+    data,
+    engine,
+    environment,
+    evaluation,
+    networks,
+    report,
+)
 from classicnets import recipe as recipes
 from classicnets import run as runs_
 from classicnets.errors import RunError, UserError
@@ -74,6 +82,11 @@ def _train(recipe, runs, name, callbacks, verbose):
         image_size=recipe.image_size,
         channels=recipe.channels,
         resize=recipe.resize,
+        vocabulary_size=recipe.vocabulary_size,
+        max_tokens=recipe.max_tokens,
+        keep_tokens=recipe.keep_tokens,
+        text_column=recipe.text_column,
+        label_column=recipe.label_column,
         allow_corrupt=recipe.allow_corrupt,
         progress=verbose,
     )
@@ -89,9 +102,11 @@ def _train(recipe, runs, name, callbacks, verbose):
         name,
         recipe.seed,
         recipes.to_toml(recipe),
-        runs_.environment(splits.fingerprint, engine.device())
+        environment.describe(splits.fingerprint, engine.device())
         | {"class_names": list(splits.class_names)},
     )
+    if splits.tokenizer:
+        run.save_text("tokenizer.json", splits.tokenizer.to_str(pretty=True))
     loop = _Loop(run, task, recipe, splits, callbacks, verbose)
     loop.introduce([*splits.notes, *notes])
     run.set_status("running", epoch=0)
@@ -124,9 +139,9 @@ def _network(recipe: Recipe, splits: data.Splits) -> tuple[keras.Model, list[str
     try:
         network = networks.create(
             recipe.network,
-            splits.train.inputs.shape[1:],
+            splits.input_shape,
             len(splits.class_names),
-            **recipe.network_options,
+            **recipe.network_options | splits.network_options,
         )
         if recipe.weights:
             fresh = convert.load_weights(network, recipe.weights)
@@ -159,14 +174,12 @@ class _Loop:
 
     def introduce(self, notes):
         """Say what is trained on what."""
-        height, width, channels = self.splits.train.inputs.shape[1:]
-        size = f"{height}x{width}x{channels}"
         parameters = sum(
             math.prod(v.shape) for v in self.task.network.trainable_variables
         )
         self.bar.say(
             f"{self.recipe.network} with {parameters:,} trained parameters"
-            f" on {self.splits.name}: {self.examples:,} images of {size} to train on,"
+            f" on {self.splits.name}: {self.examples:,} {self.splits.kind} to train on,"
             f" {len(self.splits.validation):,} to validate,"
             f" {len(self.splits.class_names)} classes"
         )
@@ -224,11 +237,10 @@ class _Loop:
     def _batches(self):
         """Yield (batches, steps): always `steps_per_call` rows, of which some count."""
         recipe, rows = self.recipe, self.recipe.steps_per_call
-        order = data.epoch_order(self.examples, seed=recipe.seed, epoch=self.epoch)
-        order = order[: self.steps * recipe.batch_size].astype("int32")
+        order = self.task.order(self.epoch, self.steps * recipe.batch_size)
         first_step = self.epoch * self.steps
         epoch = {
-            "index": order.reshape(self.steps, recipe.batch_size),
+            "index": order.astype("int32").reshape(self.steps, recipe.batch_size),
             "learning_rate": self.rates[first_step : first_step + self.steps],
             **self.task.draws(self.steps, self.epoch),
         }
@@ -239,7 +251,7 @@ class _Loop:
 
     def _image_size(self):
         sizes = [s for first, s in self.recipe.progressive_sizes if first <= self.epoch]
-        full = self.splits.train.inputs.shape[1]
+        full = self.splits.input_shape[0]
         return sizes[-1] if sizes and sizes[-1] != full else 0
 
     def _check(self, loss, step):

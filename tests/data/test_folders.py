@@ -158,8 +158,10 @@ def one_line(folder, message, **options):
 
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "notes.txt").write_text("hello")
-    one_line(tmp_path, r"must hold images \(.jpg, .*\) in a subfolder a class")
+    (tmp_path / "a" / "notes.md").write_text("hello")
+    one_line(
+        tmp_path, r"must hold images \(.jpg, .*\) or texts \(.txt\) in a subfolder"
+    )
 
 
 def test_images_without_a_class_folder_are_refused(image_folder):

@@ -95,17 +95,18 @@ def test_class_names_are_as_many_as_published_and_differ():
         "fashion_mnist": 10,
         "cifar10": 10,
         "cifar100": 100,
+        "imdb": 2,
     }
     for name in ("cifar10", "cifar100"):
         names = data.DATASETS[name].class_names
         assert list(names) == sorted(names)
 
 
-def test_importing_data_starts_neither_keras_nor_scikit_learn():
+def test_importing_data_imports_nothing_slow():
     code = (
         "import sys, classicnets.data; "
-        "print([m for m in ('keras', 'sklearn', 'tensorflow', 'jax', 'torch') "
-        "if m in sys.modules])"
+        "print([m for m in ('keras', 'sklearn', 'tensorflow', 'jax', 'torch', "
+        "'tokenizers', 'pyarrow') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -225,13 +226,18 @@ def test_a_download_is_kept_whole_in_the_cache(tmp_path, cache, monkeypatch):
     assert len(data.load("fashion_mnist").open_test()) == 30
 
 
-def test_without_a_network_the_error_names_the_file_to_bring(tmp_path, cache):
+@pytest.mark.parametrize(
+    ("name", "file"), [("mnist", "mnist.npz"), ("imdb", "imdb.parquet")]
+)
+def test_without_a_network_the_error_names_the_file_to_bring(
+    tmp_path, cache, name, file
+):
     nobody = "http://127.0.0.1:9"  # the discard port: nothing listens
-    done = load_in_a_process("mnist", tmp_path, nobody)
+    done = load_in_a_process(name, tmp_path, nobody)
     last = done.stderr.strip().splitlines()[-1]
     assert done.returncode != 0
-    assert last.startswith("classicnets.errors.UserError: mnist is neither here nor")
-    assert "put FOLDER/mnist.npz there and set CLASSICNETS_DATA=FOLDER" in last
+    assert last.startswith(f"classicnets.errors.UserError: {name} is neither here nor")
+    assert f"put FOLDER/{file} there and set CLASSICNETS_DATA=FOLDER" in last
     assert not list(cache.glob("*"))
 
 

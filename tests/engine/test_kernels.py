@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 from classicnets import engine
+from classicnets.networks.lstm import lstm
 
 RANDOM = np.random.default_rng(0)
 
@@ -88,3 +89,50 @@ def test_the_rebuilt_network_has_the_variables_of_the_first():
     fast = engine.rebuild(network, (4, 4, 8))
     assert {id(v) for v in fast.variables} == {id(v) for v in network.variables}
     assert len(network.trainable_variables) == len(fast.trainable_variables)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_fast_lstm_gives_the_loss_and_gradients_of_keras(bidirectional):
+    network = lstm((7, 3), 4, units=(5, 6), bidirectional=bidirectional)
+    sequences = RANDOM.normal(size=(6, 7, 3)).astype("float32")
+    fast = engine.rebuild(network, (7, 3))
+    assert fast_layers(fast) == (4 if bidirectional else 2)
+
+    values, _ = gradients(network, network, sequences)
+    fast_values, _ = gradients(network, fast, sequences)
+
+    for key, value in values.items():
+        assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-7), key
+
+
+def test_the_fast_lstm_keeps_to_the_text_in_its_padding():
+    network = lstm((None,), 2, units=(5,), vocabulary_size=9, bidirectional=True)
+    fast = engine.rebuild(network, (None,))
+    tokens = np.array([[1, 2, 3, 4, 5], [6, 7, 0, 0, 0]], "int32")
+    for length in (5, 8):  # another length is compiled anew
+        padded = np.pad(tokens, ((0, 0), (0, length - 5)))
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(fast(padded, training=False)),
+            ops.convert_to_numpy(network(tokens, training=False)),
+            atol=1e-5,
+        )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"return_sequences": False},
+        {"return_sequences": True, "go_backwards": True},
+        {"return_sequences": True, "recurrent_activation": "hard_sigmoid"},
+        {"return_sequences": True, "dropout": 0.5},
+        {"return_sequences": True, "use_bias": False},
+    ],
+)
+def test_an_lstm_with_other_options_stays_as_it_is(options):
+    inputs = keras.Input((4, 3))
+    network = keras.Model(inputs, layers.LSTM(5, **options)(inputs))
+    assert fast_layers(engine.rebuild(network, (4, 3))) == 0
+
+
+def fast_layers(network):
+    return sum(layer.name.startswith("fast_") for layer in network.layers)

@@ -1,12 +1,13 @@
-"""Where examples come from: named sets, `.npz` files and folders of images.
+"""Where examples come from: named sets, arrays, images, texts.
 
-Every source becomes the same `Splits`: uint8 images (n, height, width, channels) and
-int32 labels, split into train, validation and a test that stays closed.
+Every source becomes the same `Splits`: uint8 images (n, height, width, channels) or the
+int32 tokens of texts (n, max_tokens), and int32 labels, split into train, validation
+and a test that stays closed.
 """
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from classicnets.data.arrays import load_npz
 from classicnets.data.examples import (
@@ -18,8 +19,17 @@ from classicnets.data.examples import (
 )
 from classicnets.data.folders import load_folder
 from classicnets.data.images import check_image_options, read_image
+from classicnets.data.imdb import load_numbered
 from classicnets.data.named import DATASETS, Dataset, find, load_digits
+from classicnets.data.table_files import READERS
+from classicnets.data.tables import load_table
+from classicnets.data.text_folders import holds_texts, load_text_folder
+from classicnets.data.texts import TextOptions, read_text
+from classicnets.data.vocabulary import check_text_options, encode, load_tokenizer
 from classicnets.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 __all__ = [
     "DATASETS",
@@ -27,10 +37,13 @@ __all__ = [
     "Examples",
     "Rows",
     "Splits",
+    "encode",
     "epoch_order",
     "load",
+    "load_tokenizer",
     "prepare",
     "read_image",
+    "read_text",
 ]
 
 
@@ -42,14 +55,21 @@ def load(
     image_size: int = 0,
     channels: int = 0,
     resize: str = "crop",
+    vocabulary_size: int = 20_000,
+    max_tokens: int = 400,
+    keep_tokens: str = "last",
+    text_column: str = "",
+    label_column: str = "",
+    tokenizer: "Tokenizer | None" = None,
     allow_corrupt: bool = False,
     progress: bool = True,
 ) -> Splits:
     """Load a data set and split it.
 
     Args:
-        source: a name of `DATASETS`, a `.npz` file, or a folder with a subfolder a
-            class.
+        source: a name of `DATASETS`; a `.npz` file of images; a table of texts (`.csv`,
+            `.tsv`, `.jsonl`, `.ndjson`, `.parquet`); or a folder of images or `.txt`
+            files with a subfolder a class.
         validation_fraction: in (0, 1): how much of what is not test becomes
             validation, where the source has no validation split.
         split_seed: which examples those are, 0 or more. It never changes the test.
@@ -57,7 +77,14 @@ def load(
             takes the median short side, a multiple of 8 from 32 to 64.
         channels: 1 (grey), 3 (RGB), or 0: the data's own.
         resize: "crop", "fit" or "stretch"; see `read_image`.
-        allow_corrupt: go on although more than 1 % of a folder's images are broken.
+        vocabulary_size: how many words are known at most, 3 or more; the padding and
+            the unknown word count.
+        max_tokens: the length of a row of tokens, 1 or more.
+        keep_tokens: "first", "last" or "ends"; see `encode`.
+        text_column, label_column: the columns of a table; "" guesses by their names.
+        tokenizer: encodes the texts, such as that of a run; None learns a vocabulary
+            from the training texts.
+        allow_corrupt: go on although more than 1 % of a folder's files are broken.
         progress: show the progress of decoding a folder on stderr.
 
     Raises:
@@ -65,6 +92,7 @@ def load(
     """
     check_split_options(validation_fraction, split_seed)
     check_image_options(image_size, channels, resize)
+    check_text_options(vocabulary_size, max_tokens, keep_tokens)
     options: dict[str, Any] = {
         "validation_fraction": validation_fraction,
         "split_seed": split_seed,
@@ -72,24 +100,43 @@ def load(
         "channels": channels,
         "resize": resize,
     }
+    texts = TextOptions(
+        validation_fraction=validation_fraction,
+        split_seed=split_seed,
+        vocabulary_size=vocabulary_size,
+        max_tokens=max_tokens,
+        keep_tokens=keep_tokens,
+        tokenizer=tokenizer,
+    )
+    columns = {"text_column": text_column, "label_column": label_column}
     name = os.fspath(source)
     if name == "digits":
         return load_digits(**options)
     if name in DATASETS:
-        names = DATASETS[name].class_names
-        return load_npz(find(name), name=name, class_names=names, **options)
+        path, names = find(name), DATASETS[name].class_names
+        if name != "imdb":
+            return load_npz(path, name=name, class_names=names, **options)
+        if path.suffix == ".npz":
+            return load_numbered(path, texts, class_names=names)
+        return load_table(path, texts, name=name, class_names=names, **columns)
     path = Path(name).expanduser()
     if path.is_dir():
+        if holds_texts(path):
+            return load_text_folder(path, texts, allow_corrupt=allow_corrupt)
         return load_folder(
             path, allow_corrupt=allow_corrupt, progress=progress, **options
         )
     if not path.exists():
         hint = nearest(name.lower(), DATASETS)
         raise UserError(f"no file, folder or data set is called {name!r}. {hint}")
-    if path.suffix.lower() != ".npz":
+    suffix = path.suffix.lower()
+    if suffix in READERS:
+        return load_table(path, texts, name=path.name, **columns)
+    if suffix != ".npz":
         raise UserError(
-            f"data must be a set's name ({', '.join(DATASETS)}), a .npz file or a "
-            f"folder of images, got the file {name}"
+            f"data must be a set's name ({', '.join(DATASETS)}), a file "
+            f"(.npz, {', '.join(READERS)}) or a folder of images or texts, got the "
+            f"file {name}"
         )
     return load_npz(path, name=path.name, class_names=None, **options)
 
@@ -98,4 +145,9 @@ def prepare(folder: str | os.PathLike[str], **options: Any) -> Splits:
     """Decode a folder of images into the cache; the options are those of `load`."""
     if not Path(folder).expanduser().is_dir():
         raise UserError(f"prepare needs a folder of images, {folder} is none")
+    if holds_texts(Path(folder).expanduser()):
+        raise UserError(
+            f"prepare needs a folder of images, {folder} is one of texts: they need no "
+            "preparation"
+        )
     return load(Path(folder), **options)

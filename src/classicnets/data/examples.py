@@ -8,11 +8,14 @@ today is the same one after an upgrade.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from classicnets.errors import UserError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 # Second words of the Philox key. Epochs use 0, 1, 2, ...: these are far from them.
 _TEST_STREAM = 0x74657374_00000000
@@ -59,13 +62,19 @@ class Examples:
     """The examples of one split.
 
     Args:
-        inputs: (n, height, width, channels) uint8; an array, a memory map, or `Rows`
-            of one of them.
+        inputs: images (n, height, width, channels) uint8, or the tokens of texts
+            (n, max_tokens) int32, padded with 0 at the end; an array, a memory map, or
+            `Rows` of one of them.
         labels: (n,) int32, the number of the class.
+        texts: the n texts that the inputs stand for; None for images.
+        lengths: (n,) int32, the tokens of each text before it was cut to max_tokens;
+            None for images.
     """
 
     inputs: np.ndarray | Rows
     labels: np.ndarray
+    texts: Sequence[str] | None = None
+    lengths: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -83,6 +92,7 @@ class Splits:
         open_test: returns the test examples; only an evaluation calls it.
         fingerprint: hex digest of the content, the same for every `split_seed`.
         notes: lines that the user should see.
+        tokenizer: turns a text into the tokens of the inputs; None for images.
     """
 
     name: str
@@ -92,6 +102,32 @@ class Splits:
     open_test: Callable[[], Examples]
     fingerprint: str
     notes: tuple[str, ...]
+    tokenizer: "Tokenizer | None" = None
+
+    @property
+    def on_texts(self) -> bool:
+        """Whether the inputs are tokens and not images."""
+        return self.train.inputs.ndim == 2
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """What a network takes: (height, width, channels), or (None,) tokens."""
+        return (None,) if self.on_texts else self.train.inputs.shape[1:]
+
+    @property
+    def network_options(self) -> dict[str, Any]:
+        """What the data decide of a network: the size of the vocabulary."""
+        if self.tokenizer is None:
+            return {}
+        return {"vocabulary_size": self.tokenizer.get_vocab_size()}
+
+    @property
+    def kind(self) -> str:
+        """What the inputs are, in words."""
+        shape = self.train.inputs.shape
+        if self.on_texts:
+            return f"texts of up to {shape[1]} tokens"
+        return f"images of {'x'.join(map(str, shape[1:]))}"
 
 
 def epoch_order(examples: int, *, seed: int, epoch: int) -> np.ndarray:
@@ -121,6 +157,8 @@ def split(
     split_seed: int,
     fingerprint: str,
     notes: Sequence[str],
+    texts: Sequence[str] | None = None,
+    lengths: np.ndarray | None = None,
 ) -> Splits:
     """Carve the splits that a source does not bring.
 
@@ -130,6 +168,7 @@ def split(
             test, class by class, drawn with `split_seed`.
         open_test: the source's own, or None: a fifth of the examples, class by class,
             always the same one whatever the `split_seed`.
+        texts, lengths: what `Examples` has of texts; carved as the inputs are.
 
     Raises:
         UserError: a class has too few examples for every split to get one.
@@ -141,7 +180,7 @@ def split(
     if open_test is None:
         spare = 1 if validation is None else 0
         rest, test = _carve(labels, _TEST_FRACTION, spare, 0, _TEST_STREAM)
-        tested = take(inputs, labels, test)
+        tested = take(inputs, labels, test, texts, lengths)
         notes.append(
             f"no test split in {name}: {len(test):,} of its {len(labels):,} examples "
             "are set aside as test, class by class, always the same ones"
@@ -158,12 +197,12 @@ def split(
             f"validation: {len(carved_rows):,} of {len(rest):,} training examples, "
             f"carved class by class with split_seed {split_seed}"
         )
-        validation = take(inputs, labels, rest[carved_rows])
+        validation = take(inputs, labels, rest[carved_rows], texts, lengths)
         rest = rest[kept]
     return Splits(
         name=name,
         class_names=tuple(class_names),
-        train=take(inputs, labels, rest),
+        train=take(inputs, labels, rest, texts, lengths),
         validation=validation,
         open_test=open_test,
         fingerprint=fingerprint,
@@ -171,12 +210,21 @@ def split(
     )
 
 
-def take(inputs: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> Examples:
+def take(
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    texts: Sequence[str] | None = None,
+    lengths: np.ndarray | None = None,
+) -> Examples:
     """The given rows, ascending, as Examples; a run of neighbours is a plain slice."""
-    chosen = np.asarray(labels[rows], np.int32)
-    if len(rows) and rows[-1] - rows[0] + 1 == len(rows):
-        return Examples(inputs[rows[0] : rows[-1] + 1], chosen)
-    return Examples(Rows(inputs, rows), chosen)
+    neighbours = len(rows) and rows[-1] - rows[0] + 1 == len(rows)
+    return Examples(
+        inputs[rows[0] : rows[-1] + 1] if neighbours else Rows(inputs, rows),
+        np.asarray(labels[rows], np.int32),
+        None if texts is None else [texts[row] for row in rows],
+        None if lengths is None else lengths[rows],
+    )
 
 
 def check_split_options(validation_fraction: float, split_seed: int) -> None:

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from classicnets.data.folder_layout import printable
 from classicnets.data.images import decode, pillow_warnings, probe
 from classicnets.data.named import cache_folder
 from classicnets.errors import UserError
@@ -108,11 +109,6 @@ def decode_folder(
             "CLASSICNETS_CACHE names another folder for it"
         ) from None
     return _open(cache / content)
-
-
-def printable(name: str) -> str:
-    """A file name without the bytes that no encoding can show."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _open(entry: Path) -> Decoded:

@@ -4,14 +4,16 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from classicnets.data.examples import Splits, digest, split
 from classicnets.data.images import resize_array
+from classicnets.data.imdb import as_arrays
 from classicnets.errors import UserError
 
 
@@ -21,13 +23,13 @@ class Dataset:
 
     Args:
         title: what it shows, and who made it.
-        image: (height, width, channels).
+        image: (height, width, channels); None for texts.
         train_examples, test_examples: how many there are.
         class_names: the name of class 0, 1, ...
     """
 
     title: str
-    image: tuple[int, int, int]
+    image: tuple[int, int, int] | None
     train_examples: int
     test_examples: int
     class_names: tuple[str, ...]
@@ -107,6 +109,13 @@ DATASETS: dict[str, Dataset] = {
         10000,
         _CIFAR100_NAMES,
     ),
+    "imdb": Dataset(
+        "film reviews, texts (Maas et al. 2011)",
+        None,
+        25000,
+        25000,
+        ("negative", "positive"),
+    ),
 }
 
 
@@ -151,8 +160,23 @@ def cache_folder() -> Path:
 
 
 def find(name: str) -> Path:
-    """The path of NAME.npz: in `$CLASSICNETS_DATA`, in the cache, or downloaded now."""
-    file = f"{name}.npz"
+    """The path of a set: in `$CLASSICNETS_DATA`, in the cache, or downloaded now.
+
+    Returns:
+        A `.npz` file; for imdb `imdb.parquet`, or `imdb.npz` with Keras's word numbers.
+    """
+    searched = places(name)
+    for place in searched:
+        if place.exists():
+            return place
+    _download(name, searched[-1])
+    return searched[-1]
+
+
+def places(name: str) -> list[Path]:
+    """Where a set is looked for, in this order; the last is where a download goes."""
+    file = "imdb.parquet" if name == "imdb" else f"{name}.npz"
+    searched = [cache_folder() / file]
     given = os.environ.get("CLASSICNETS_DATA")
     if given:
         folder = Path(given).expanduser()
@@ -160,51 +184,58 @@ def find(name: str) -> Path:
             raise UserError(
                 f"CLASSICNETS_DATA must name a folder, {folder} is not there"
             )
-        if (folder / file).exists():
-            return folder / file
-    cached = cache_folder() / file
-    if not cached.exists():
-        _download(name, cached)
-    return cached
+        searched.insert(0, folder / file)
+    if name == "imdb":
+        searched.append(cache_folder() / "imdb.npz")
+    return searched
 
 
 def _download(name: str, path: Path) -> None:
     """Fetch a set through Keras and keep it as `path`, whole or not at all."""
-    import keras  # the only import of Keras in data/: it starts a backend
+    from keras import datasets  # the only import of Keras in data/: starts a backend
 
-    sources: dict[str, Callable[[], tuple]] = {
-        "mnist": keras.datasets.mnist.load_data,
-        "fashion_mnist": keras.datasets.fashion_mnist.load_data,
-        "cifar10": keras.datasets.cifar10.load_data,
-        "cifar100": keras.datasets.cifar100.load_data,
-    }
     try:
         # Keras shows its progress on stdout, which belongs to our command's results.
         with contextlib.redirect_stdout(sys.stderr):
-            (x_train, y_train), (x_test, y_test) = sources[name]()
+            arrays = _fetch(name, datasets)
     # Keras raises a bare Exception when the network is out of reach.
     except Exception as error:
         given = os.environ.get("CLASSICNETS_DATA") or "FOLDER"
         raise UserError(
             f"{name} is neither here nor can it be downloaded "
-            f"({' '.join(str(error).split())}); put {Path(given) / path.name} there "
-            f"and set CLASSICNETS_DATA={given}"
+            f"({' '.join(str(error).split())}); put "
+            f"{Path(given) / places(name)[0].name} there and set "
+            f"CLASSICNETS_DATA={given}"
         ) from None
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
         with open(part, "wb") as stream:
-            np.savez(
-                stream,
-                x_train=x_train,
-                y_train=y_train,
-                x_test=x_test,
-                y_test=y_test,
-                class_names=np.array(DATASETS[name].class_names),
-            )
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _fetch(name: str, datasets: Any) -> Mapping[str, np.ndarray]:
+    if name == "imdb":
+        # Its file has pickled arrays: Keras checks its hash before it opens it.
+        train, test = datasets.imdb.load_data(start_char=None)
+        return as_arrays(train, test, datasets.imdb.get_word_index())
+    sources: dict[str, Callable[[], tuple]] = {
+        "mnist": datasets.mnist.load_data,
+        "fashion_mnist": datasets.fashion_mnist.load_data,
+        "cifar10": datasets.cifar10.load_data,
+        "cifar100": datasets.cifar100.load_data,
+    }
+    (x_train, y_train), (x_test, y_test) = sources[name]()
+    return {
+        "x_train": x_train,
+        "y_train": y_train,
+        "x_test": x_test,
+        "y_test": y_test,
+        "class_names": np.array(DATASETS[name].class_names),
+    }

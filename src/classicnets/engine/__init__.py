@@ -42,13 +42,15 @@ DEVICE_BYTES = 2 * 1024**3
 
 
 def rebuild(
-    network: keras.Model, input_shape: tuple[int, int, int], fast_kernels: bool = True
+    network: keras.Model,
+    input_shape: tuple[int | None, ...],
+    fast_kernels: bool = True,
 ) -> keras.Model:
     """Run `network`, on the same variables, for another input size and faster.
 
     Args:
         network: A functional model of one input; it stays as it is.
-        input_shape: (height, width, channels) of the new input.
+        input_shape: Of the new input, without the batch.
         fast_kernels: Compute layers by `fast_kernel` of the backend where it has one.
     """
 
@@ -61,7 +63,7 @@ def rebuild(
 
     return keras.models.clone_model(
         network,
-        input_tensors=keras.Input(input_shape),
+        input_tensors=keras.Input(input_shape, dtype=network.inputs[0].dtype),
         clone_function=lambda layer: layer,
         call_function=call,
     )

@@ -2,8 +2,10 @@
 
 import numpy as np
 import torch
-from keras import layers, ops
+from keras import ops
 from torch.nn import functional
+
+from classicnets.engine.kernels import is_plain_batch_norm, is_plain_lstm
 
 
 def value_and_gradients(loss_function, variables, state):
@@ -63,10 +65,9 @@ def make_deterministic() -> None:
 
 def fast_kernel(layer, shape):
     """Return a faster function (layer, x, training) than `layer` itself, or None."""
-    if type(layer) is not layers.BatchNormalization or len(shape or ()) != 4:
-        return None
-    plain = layer.axis in (-1, 3) and layer.scale and layer.center
-    return _batch_normalization if plain and not layer.renorm else None
+    if is_plain_batch_norm(layer, shape):
+        return _batch_normalization
+    return _lstm if is_plain_lstm(layer) else None
 
 
 def _batch_normalization(layer, x, training):
@@ -91,3 +92,18 @@ def _batch_normalization(layer, x, training):
             layer.moving_variance * keep + variance * (1 - keep)
         )
     return outputs.permute(0, 2, 3, 1)
+
+
+def _lstm(layer, x, training):
+    """Run all steps in one call of PyTorch's own LSTM, cuDNN on a GPU."""
+    kernel, recurrent_kernel, bias = map(
+        ops.convert_to_tensor,
+        (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias),
+    )
+    # PyTorch keeps kernels transposed and has a second bias; the gates' order is ours.
+    weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous()]
+    weights += [bias, torch.zeros_like(bias)]
+    zeros = x.new_zeros(1, x.shape[0], layer.units)
+    # "train" is for its dropout, which is 0, and for keeping what gradients need.
+    keep = torch.is_grad_enabled()
+    return torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, keep, False, True)[0]

@@ -31,12 +31,16 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet44": ("resnet_cifar", {"depth": 44}),
     "resnet56": ("resnet_cifar", {"depth": 56}),
     "resnet110": ("resnet_cifar", {"depth": 110}),
+    "lstm": ("lstm", {}),
 }
+
+# The files of networks that take texts and other sequences too.
+SEQUENCES = {"lstm"}
 
 
 def create(
     network: str,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int | None, ...],
     classes: int | None,
     **options: Any,
 ) -> "keras.Model":
@@ -44,18 +48,25 @@ def create(
 
     Args:
         network: A key of `NETWORKS`.
-        input_shape: (height, width, channels).
+        input_shape: (height, width, channels); for an LSTM also (length,) of tokens,
+            where None is any length, or (steps, features).
         classes: Number of classes, or None for the features without the head.
         **options: Passed to the network's function, which documents them: `vgg`,
-            `resnet` or `resnet_cifar`.
+            `resnet`, `resnet_cifar` or `lstm`.
 
     Returns:
-        A model from images (batch, *input_shape) to logits (batch, classes).
+        A model from inputs (batch, *input_shape) to logits (batch, classes).
 
     Raises:
         UserError: For a network, or an option, that does not exist.
         ValueError: From the network's function, for a value that it refuses.
     """
+    family, fixed = find(network)
+    if len(input_shape) != 3 and family not in SEQUENCES:
+        raise UserError(
+            f"{network} takes images: input_shape must be (height, width, channels),"
+            f" got {input_shape}."
+        )
     known = network_options(network)
     for option in options:
         if option not in known:
@@ -63,11 +74,6 @@ def create(
                 f"{network} has no option {option!r}. "
                 + (nearest(option, known) if known else "It has no options.")
             )
-    if len(input_shape) != 3:
-        raise UserError(
-            f"input_shape must be (height, width, channels), got {input_shape}."
-        )
-    family, fixed = NETWORKS[network]
     build = _function(family)
     return build(tuple(input_shape), classes, **fixed, **options)
 

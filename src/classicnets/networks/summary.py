@@ -19,11 +19,11 @@ class Row(NamedTuple):
 def summary(network: keras.Model) -> list[Row]:
     """Return a row for every layer of `network`, in the order it computes them.
 
-    Multiply-adds are counted as the papers do: those of convolutions and dense layers,
-    without biases, normalization, activations and pooling.
+    Multiply-adds are counted as the papers do: those of convolutions, dense and
+    recurrent layers, without biases, normalization, activations and pooling.
 
     Raises:
-        ValueError: When a convolution's image sides are not known.
+        ValueError: When the size of a layer's output is not known.
     """
     rows = []
     for layer in network.layers:
@@ -48,10 +48,14 @@ def multiply_adds(network: keras.Model) -> int:
 
 
 def _multiply_adds(layer: layers.Layer, output_shape: tuple[int | None, ...]) -> int:
-    if not isinstance(layer, layers.Conv2D | layers.Dense):
+    if isinstance(layer, layers.LSTM):
+        kernels = [layer.cell.kernel, layer.cell.recurrent_kernel]
+    elif isinstance(layer, layers.Conv2D | layers.Dense):
+        kernels = [layer.kernel]
+    else:
         return 0
-    # A weight is used once for each place of the output: (height, width) or, for a
-    # dense layer on a vector, ().
+    # A weight is used once for each place of the output: (height, width), (steps,) or,
+    # for a dense layer on a vector, ().
     places = 1
     for side in output_shape[:-1]:
         if side is None:
@@ -60,4 +64,4 @@ def _multiply_adds(layer: layers.Layer, output_shape: tuple[int | None, ...]) ->
                 f"multiply-adds, got {output_shape}."
             )
         places *= side
-    return places * math.prod(layer.kernel.shape)
+    return places * sum(math.prod(kernel.shape) for kernel in kernels)

@@ -89,9 +89,9 @@ def vgg(
                     momentum=0.9, epsilon=1e-5, name=place.format("norm")
                 )(x)
             x = layers.ReLU(name=place.format("relu"))(x)
-        x = layers.MaxPooling2D(
-            2, padding=pool_padding, name=f"block{block + 1}_pool"
-        )(x)
+        x = layers.MaxPooling2D(2, padding=pool_padding, name=f"block{block + 1}_pool")(
+            x
+        )
     name = f"vgg{depth}_bn" if batch_norm else f"vgg{depth}"
     if classes is None:
         return keras.Model(images, x, name=name)

@@ -7,8 +7,10 @@ import numpy as np
 from keras import ops
 
 from classicnets import engine, objectives, optimization
-from classicnets.data import Examples, Rows, Splits, augmentation
+from classicnets.data import Rows, Splits
 from classicnets.recipe import Recipe
+from classicnets.tasks.pixels import Pixels
+from classicnets.tasks.tokens import Tokens, lengths, trim
 
 LOGS = ("loss", "accuracy")
 
@@ -21,24 +23,19 @@ class Classify:
         self.recipe = recipe
         self.splits = splits
         self.classes = len(splits.class_names)
-        self.mean, self.deviation = _channel_statistics(splits.train, recipe.normalize)
+        self.inputs = (Tokens if splits.on_texts else Pixels)(recipe, splits.train)
+        self.order, self.draws = self.inputs.order, self.inputs.draws
         self.optimizer = optimization.optimizer(recipe)
         self.optimizer.build(network.trainable_variables)
         self.averages = _copies(network) if recipe.ema else []
         self.state = [*network.variables, *self.optimizer.variables, *self.averages]
-        self.arrays = _on_device(splits.train)
-        full = splits.train.inputs.shape[1]  # the loop asks for it as 0
+        full = splits.input_shape[0]  # the loop asks for it as 0
         sizes = {0, *(size for _, size in recipe.progressive_sizes)} - {full}
         self._networks = {size: self._for_size(size) for size in sizes}
         self._steps: dict = {}  # the compiled step by image size
         self._forward: Callable | None = None
 
     # -- learning ------------------------------------------------------------
-
-    def draws(self, steps: int, epoch: int) -> dict[str, np.ndarray]:
-        """Draw the random numbers of an epoch; see `augmentation.draw`."""
-        side = self.splits.train.inputs.shape[1:3]
-        return augmentation.draw(self.recipe, side, steps, epoch=epoch)
 
     def train(self, batches: dict, steps: int, image_size: int = 0) -> dict:
         """Learn from the first `steps` of `batches`.
@@ -55,14 +52,12 @@ class Classify:
         if image_size not in self._steps:
             self._steps[image_size] = self._compile(image_size)
         index = batches["index"]
-        batches = {**batches, "label": self.splits.train.labels[index]}
-        if not self.arrays:
-            flat = self.splits.train.inputs[index.reshape(-1)]
-            batches["image"] = flat.reshape(*index.shape, *flat.shape[1:])
-        return self._steps[image_size](self.arrays, batches, steps)
+        labels = self.splits.train.labels[index]
+        batches = {**batches, "label": labels, **self.inputs.rows(index)}
+        return self._steps[image_size](self.inputs.arrays, batches, steps)
 
     def _for_size(self, image_size):
-        shape = self.splits.train.inputs.shape[1:]
+        shape = self.splits.input_shape
         if image_size:
             shape = (image_size, image_size, shape[-1])
         try:
@@ -82,24 +77,14 @@ class Classify:
         return engine.compile_steps(step, self.state, LOGS)
 
     def _step(self, network, arrays, batch, image_size):
-        """Scale, augment, forward, loss, gradients, update."""
+        """Prepare, forward, loss, gradients, update."""
         recipe = self.recipe
-        if "image" in batch:
-            images = batch["image"]
-        else:
-            images = ops.take(arrays["image"], batch["index"], axis=0)
-        images = augmentation.augment(images, batch, crop_padding=recipe.crop_padding)
-        images = self._scale(images)
-        if "hole" in batch:
-            images = augmentation.cut_out(images, batch["hole"], size=recipe.cutout)
         targets = ops.one_hot(batch["label"], self.classes, dtype="float32")
-        images, targets = augmentation.mix(images, targets, batch)
+        inputs, targets = self.inputs.prepare(arrays, batch, targets, image_size)
         targets = objectives.smooth(targets, recipe.label_smoothing)
-        if image_size:
-            images = ops.image.resize(images, (image_size, image_size), antialias=True)
 
         def loss_function():
-            logits = ops.cast(network(images, training=True), "float32")
+            logits = ops.cast(network(inputs, training=True), "float32")
             loss = objectives.cross_entropy(logits, targets)
             return self.optimizer.scale_loss(loss), (loss, logits)
 
@@ -114,11 +99,6 @@ class Classify:
         hits = ops.argmax(logits, axis=-1) == ops.argmax(targets, axis=-1)
         return {"loss": loss, "accuracy": ops.mean(ops.cast(hits, "float32"))}
 
-    def _scale(self, images):
-        # PyTorch's tensors do not mix with NumPy's arrays.
-        mean, deviation = map(ops.convert_to_tensor, (self.mean, self.deviation))
-        return (ops.cast(images, "float32") / 255.0 - mean) / deviation
-
     # -- judging -------------------------------------------------------------
 
     def validate(self) -> dict[str, float]:
@@ -126,18 +106,18 @@ class Classify:
         logits = self.logits(self.splits.validation.inputs)
         return scores(logits, self.splits.validation.labels)
 
-    def logits(self, images: np.ndarray | Rows) -> np.ndarray:
-        """Return (n, classes) for raw images (n, height, width, channels)."""
+    def logits(self, raw: np.ndarray | Rows) -> np.ndarray:
+        """Return (n, classes) for raw inputs: images or tokens."""
         forward = self._forward = self._forward or self._compile_forward()
         with self.averaged_weights():
-            size = min(self.recipe.evaluation_batch_size, len(images))
-            return in_batches(lambda batch: forward({}, {"image": batch}), images, size)
+            size = min(self.recipe.evaluation_batch_size, len(raw))
+            return in_batches(lambda batch: forward({}, {"raw": batch}), raw, size)
 
     def _compile_forward(self):
         network = self._networks[0]
 
         def forward(arrays, batch):
-            logits = network(self._scale(batch["image"]), training=False)
+            logits = network(self.inputs.scale(batch["raw"]), training=False)
             return ops.cast(logits, "float32")
 
         return engine.compile_function(forward, self.state)
@@ -147,33 +127,16 @@ class Classify:
         return _Swapped(_averaged(self.network), self.averages)
 
     def export(self) -> keras.Model:
-        """Return a float32 model from raw pixels to logits; see `with_scaling`."""
+        """Return a float32 model from raw pixels, or tokens, to logits."""
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy("float32")
         try:
             plain = keras.models.clone_model(self.network, clone_function=_in_float32)
             with self.averaged_weights():
                 plain.set_weights(self.network.get_weights())
-            return with_scaling(plain, self.mean, self.deviation)
+            return self.inputs.on_raw_inputs(plain)
         finally:
             keras.config.set_dtype_policy(policy)
-
-
-def with_scaling(network: keras.Model, mean, deviation) -> keras.Model:
-    """Put the scaling of pixels inside a model.
-
-    Args:
-        network: Takes normalized images (batch, height, width, channels).
-        mean, deviation: (channels,), of pixels in [0, 1].
-
-    Returns:
-        A model from pixels in 0..255 (batch, height, width, channels) to logits.
-    """
-    pixels = keras.Input(network.input_shape[1:], name="pixels")
-    scale = 1.0 / (255.0 * deviation)
-    offset = -mean / deviation
-    x = keras.layers.Rescaling(scale.tolist(), offset.tolist())(pixels)
-    return keras.Model(pixels, network(x), name=f"{network.name}_on_pixels")
 
 
 def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -191,7 +154,11 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def judge(logits: np.ndarray, labels: np.ndarray, class_names) -> dict:
-    """Return `scores`, and recall and precision a class and the confusion matrix."""
+    """Return `scores`, F1 and AUC, the same a class, and the confusion matrix.
+
+    F1 and AUC are means over the classes that occur; the AUC of a class is the chance
+    that one of its examples gets a higher probability of it than one of the others.
+    """
     classes = len(class_names)
     predicted = logits.argmax(axis=1)
     confusion = np.bincount(labels * classes + predicted, minlength=classes**2)
@@ -202,52 +169,66 @@ def judge(logits: np.ndarray, labels: np.ndarray, class_names) -> dict:
         {
             "name": name,
             "examples": int(of_class[k]),
-            "recall": float(right[k] / of_class[k]) if of_class[k] else None,
-            "precision": float(right[k] / called[k]) if called[k] else None,
+            "recall": _share(right[k], of_class[k]),
+            "precision": _share(right[k], called[k]),
+            "f1": _share(2 * right[k], of_class[k] + called[k]),
+            "auc": _area(logits[:, k] - _others(logits, k), labels == k),
         }
         for k, name in enumerate(class_names)
     ]
     return {
         "examples": len(labels),
         **scores(logits, labels),
+        "f1": _mean(row["f1"] for row in per_class),
+        "auc": _mean(row["auc"] for row in per_class),
         "per_class": per_class,
         "confusion": confusion.tolist(),
     }
 
 
-def in_batches(function, inputs, size: int) -> np.ndarray:
-    """Apply `function` to batches of one `size`; the last one is padded, then cut."""
+def _share(count, of) -> float | None:
+    return float(count / of) if of else None
+
+
+def _mean(values) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _others(logits: np.ndarray, k: int) -> np.ndarray:
+    """Return the log of the sum of the powers of all classes but `k`, (n,)."""
+    return np.logaddexp.reduce(np.delete(logits, k, axis=1), axis=1)
+
+
+def _area(score: np.ndarray, positive: np.ndarray) -> float | None:
+    """Return the area under the ROC curve by ranks (Mann & Whitney); ties share."""
+    count = int(positive.sum())
+    if count in (0, len(positive)):
+        return None
+    _, place, ties = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(ties) - (ties - 1) / 2)[place]
+    above = rank[positive].sum() - count * (count + 1) / 2
+    return float(above / (count * (len(positive) - count)))
+
+
+def in_batches(function, inputs: np.ndarray | Rows, size: int) -> np.ndarray:
+    """Apply `function` to batches of one `size`; the last one is padded, then cut.
+
+    Texts, (n, max_tokens), go by length, so that short ones need no long batch.
+    """
+    texts = inputs.ndim == 2
+    order = np.argsort(lengths(inputs), kind="stable") if texts else None
     results = []
     for first in range(0, len(inputs), size):
-        batch = np.asarray(inputs[first : first + size])
+        rows = slice(first, first + size)
+        batch = np.asarray(inputs[rows if order is None else order[rows]])
         missing = size - len(batch)
         if missing:
             batch = np.concatenate([batch, np.repeat(batch[:1], missing, axis=0)])
+        batch = trim(batch) if texts else batch
         results.append(function(batch)[: size - missing])
-    return np.concatenate(results)
-
-
-def _channel_statistics(train: Examples, normalize: bool):
-    """Return mean and deviation (channels,) of pixels in [0, 1], from 20,000 images."""
-    channels = train.inputs.shape[-1]
-    if not normalize:
-        return np.zeros(channels, "float32"), np.ones(channels, "float32")
-    rows = np.arange(0, len(train), max(1, len(train) // 20_000))
-    total, squares, count = np.zeros(channels), np.zeros(channels), 0
-    for first in range(0, len(rows), 1000):
-        pixels = train.inputs[rows[first : first + 1000]].reshape(-1, channels) / 255.0
-        total += pixels.sum(axis=0)
-        squares += np.square(pixels).sum(axis=0)
-        count += len(pixels)
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
-    return mean.astype("float32"), deviation.astype("float32")
-
-
-def _on_device(train: Examples) -> dict:
-    if train.inputs.nbytes > engine.DEVICE_BYTES:
-        return {}
-    return {"image": engine.to_device(np.asarray(train.inputs))}
+    found = np.concatenate(results)
+    return found if order is None else found[np.argsort(order)]
 
 
 def _averaged(network):

@@ -1,0 +1,106 @@
+"""What a result depends on beside its recipe: versions, backend, machine, commit."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from classicnets import __version__
+
+# What each backend is called in the package index; the first one installed counts.
+BACKEND_PACKAGES = {
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),
+    "jax": ("jax",),
+    "torch": ("torch",),
+}
+
+
+def describe(data_fingerprint: str, device: str) -> dict[str, Any]:
+    """Says what a result depends on beside its recipe; imports no backend.
+
+    Args:
+        data_fingerprint: of the splits that the run trains on.
+        device: what the training runs on, in the engine's words.
+    """
+    backend = _backend()
+    packages = BACKEND_PACKAGES.get(backend, (backend,))
+    return {
+        "classicnets": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "keras": version("keras"),
+        "backend": backend,
+        "backend_version": version(*packages),
+        "numpy": version("numpy"),
+        "device": device,
+        "processor": _processor(),
+        "cpu_count": _cpu_count(),
+        "platform": platform.platform(),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "data_fingerprint": data_fingerprint,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def version(*packages: str) -> str | None:
+    """The version of the first of the packages that is installed."""
+    for package in packages:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _backend() -> str:
+    """Keras's backend: asked of Keras if it is running, else where it would look."""
+    if "keras" in sys.modules:
+        return str(sys.modules["keras"].config.backend())
+    if chosen := os.environ.get("KERAS_BACKEND"):
+        return chosen
+    home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
+    try:
+        settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
+        return str(settings.get("backend", "tensorflow"))
+    except (OSError, ValueError):
+        return "tensorflow"
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that classicnets runs from, `-dirty` when changed."""
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    ask = ["git", "-C", str(checkout), "describe"]
+    ask += ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        answer = subprocess.run(
+            ask, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
+
+
+def _processor() -> str | None:
+    """The processor's own name where the system tells it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    except OSError:
+        found = None
+    return found.group(1).strip() if found else platform.processor() or None
+
+
+def _cpu_count() -> int | None:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()

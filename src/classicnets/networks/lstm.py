@@ -1,0 +1,176 @@
+"""LSTM: recurrent layers with gates (Hochreiter & Schmidhuber 1997, Neural Comp. 9).
+
+The forget gate is that of Gers, Schmidhuber & Cummins 2000 (Neural Computation 12(10)).
+"""
+
+import keras
+from keras import layers, ops
+
+POOLINGS = ("last", "mean", "max")
+
+
+def lstm(
+    input_shape: tuple[int | None, ...],
+    classes: int | None,
+    *,
+    units: tuple[int, ...] = (64, 64),
+    bidirectional: bool = False,
+    pooling: str = "last",
+    vocabulary_size: int = 20_000,
+    embedding_size: int = 100,
+    embedding_dropout: float = 0.0,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Build the LSTM classifier.
+
+    Texts come as tokens, padded with 0 at their ends. The result does not depend on
+    how far they are padded: a forward layer meets the padding after the text, a
+    backward layer reads each text from its own last token, and pooling leaves the
+    padding out.
+
+    Args:
+        input_shape: (length,) of int32 tokens, where length may be None; (steps,
+            features) of a sequence of vectors; or (height, width, channels) of an
+            image, read row by row.
+        classes: Number of classes, or None for the features without the head.
+        units: Units of each recurrent layer, first to last.
+        bidirectional: Read backwards too, by as many units, in every layer
+            (Schuster & Paliwal 1997).
+        pooling: What stands for the whole sequence: "last", the state after the last
+            token (backwards: after the first); "mean" or "max" over the steps.
+        vocabulary_size: Tokens are below it.
+        embedding_size: Numbers that stand for a token.
+        embedding_dropout: Fraction of those numbers dropped in training, the same ones
+            for all tokens of a text, in [0, 1).
+        dropout: Fraction dropped after each recurrent layer in training, in [0, 1).
+
+    Returns:
+        A model from (batch, *input_shape) to logits (batch, classes); without the head,
+        to features (batch, units[-1]), or twice as many when bidirectional.
+
+    Raises:
+        ValueError: For no layers, another pooling, or an input of another rank.
+
+    Differs from the papers:
+        - No peephole connections (Gers et al. have them), one cell a memory block.
+        - The forget gate's bias starts at 1 (Jozefowicz, Zaremba & Sutskever 2015);
+          kernels start as in Glorot & Bengio 2010, recurrent kernels orthogonal.
+        - Trained by full gradients through time; the paper of 1997 cuts them off
+          outside the cell.
+    """
+    if not units:
+        raise ValueError(f"units must name one layer at least, got {units}.")
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling must be one of {POOLINGS}, got {pooling!r}.")
+    if len(input_shape) not in (1, 2, 3):
+        raise ValueError(
+            "input_shape must be (length,), (steps, features) or (height, width, "
+            f"channels), got {input_shape}."
+        )
+    padding = None
+    if len(input_shape) == 1:
+        inputs = keras.Input(input_shape, dtype="int32", name="tokens")
+        padding = _Padding(inputs)
+        x = layers.Embedding(vocabulary_size, embedding_size, name="embedding")(inputs)
+        x = layers.SpatialDropout1D(embedding_dropout, name="embedding_dropout")(x)
+    else:
+        inputs = keras.Input(input_shape, name="sequence")
+        x = inputs
+        if len(input_shape) == 3:
+            x = layers.Reshape((input_shape[0], -1), name="rows")(x)
+
+    for layer, size in enumerate(units, start=1):
+        forward = layers.LSTM(size, return_sequences=True, name=f"lstm{layer}")(x)
+        if bidirectional:
+            backward = layers.LSTM(
+                size, return_sequences=True, name=f"lstm{layer}_backward"
+            )(_reverse(x, padding))
+            backward = _reverse(backward, padding)
+            x = layers.Concatenate(name=f"both{layer}")([forward, backward])
+        else:
+            x = forward
+        if layer < len(units):
+            x = layers.Dropout(dropout, name=f"dropout{layer}")(x)
+
+    if pooling == "last" and bidirectional:
+        x = ops.concatenate([_last(forward, padding), backward[:, 0]], axis=-1)
+    elif pooling == "last":
+        x = _last(x, padding)
+    elif pooling == "mean":
+        x = _mean(x, padding)
+    else:
+        x = _max(x, padding)
+    if classes is None:
+        return keras.Model(inputs, x, name="lstm")
+    x = layers.Dropout(dropout, name=f"dropout{len(units)}")(x)
+    logits = layers.Dense(classes, name="logits")(x)
+    return keras.Model(inputs, logits, name="lstm")
+
+
+class _Padding:
+    """Where the tokens (batch, length) of each text are, and where padding is."""
+
+    def __init__(self, tokens):
+        self.is_token = ops.not_equal(tokens, 0)
+        self.lengths = ops.sum(ops.cast(self.is_token, "int32"), axis=1, keepdims=True)
+        # 0, 1, 2, ... in every row; the length is not known before a batch comes.
+        self.places = ops.cumsum(ops.ones_like(tokens), axis=1) - 1
+        self.last = ops.maximum(self.lengths - 1, 0)
+        self.mirrored = ops.where(self.is_token, self.last - self.places, self.places)
+
+
+def _reverse(x, padding):
+    """Reverse (batch, steps, features) in time; padding stays at the end."""
+    if padding is None:
+        return ops.flip(x, axis=1)
+    return ops.take_along_axis(x, ops.expand_dims(padding.mirrored, -1), axis=1)
+
+
+def _last(x, padding):
+    if padding is None:
+        return x[:, -1]
+    place = ops.expand_dims(padding.last, -1)
+    return ops.squeeze(ops.take_along_axis(x, place, axis=1), axis=1)
+
+
+def _mean(x, padding):
+    if padding is None:
+        return ops.mean(x, axis=1)
+    # In float32: bfloat16 cannot count to 400.
+    x = ops.where(ops.expand_dims(padding.is_token, -1), ops.cast(x, "float32"), 0.0)
+    return ops.sum(x, axis=1) / ops.cast(ops.maximum(padding.lengths, 1), "float32")
+
+
+def _max(x, padding):
+    if padding is None:
+        return ops.max(x, axis=1)
+    # The cell's output lies between -1 and 1: padding never wins.
+    return ops.max(ops.where(ops.expand_dims(padding.is_token, -1), x, -1.0), axis=1)
+
+
+def lstm_step(x, h, c, kernel, recurrent_kernel, bias):
+    """Take one step of an LSTM, written out; `lstm` itself uses `keras.layers.LSTM`.
+
+        i = sigmoid(x W_i + h U_i + b_i)    what to write     (1997: in_j)
+        f = sigmoid(x W_f + h U_f + b_f)    what to keep      (2000: the forget gate)
+        g =    tanh(x W_c + h U_c + b_c)    what is new
+        o = sigmoid(x W_o + h U_o + b_o)    what to show      (1997: out_j)
+        c' = f * c + i * g                  the cell: 1997 has f = 1
+        h' = o * tanh(c')
+
+    Args:
+        x: (batch, features), this step's input.
+        h: (batch, units), the output of the step before; zeros at first.
+        c: (batch, units), the cell after the step before; zeros at first.
+        kernel: (features, 4 * units), W_i, W_f, W_c and W_o side by side.
+        recurrent_kernel: (units, 4 * units), the U, in the same order.
+        bias: (4 * units,), the b, in the same order.
+
+    Returns:
+        (h', c'), each (batch, units).
+    """
+    gates = ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias
+    i, f, g, o = ops.split(gates, 4, axis=-1)
+    c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+    h = ops.sigmoid(o) * ops.tanh(c)
+    return h, c

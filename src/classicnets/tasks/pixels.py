@@ -1,0 +1,110 @@
+"""Images on their way into a network: augmented and scaled inside the compiled step."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from classicnets import data, engine
+from classicnets.data import Examples, augmentation
+from classicnets.recipe import Recipe
+
+
+class Pixels:
+    """Training images (n, height, width, channels) uint8, on the device if they fit."""
+
+    def __init__(self, recipe: Recipe, train: Examples):
+        self.recipe = recipe
+        self.images = train.inputs
+        self.mean, self.deviation = _channel_statistics(train, recipe.normalize)
+        self.arrays = {}
+        if train.inputs.nbytes <= engine.DEVICE_BYTES:
+            self.arrays = {"image": engine.to_device(np.asarray(train.inputs))}
+
+    def order(self, epoch: int, count: int) -> np.ndarray:
+        """Return the first `count` examples of an epoch's order."""
+        examples = len(self.images)
+        return data.epoch_order(examples, seed=self.recipe.seed, epoch=epoch)[:count]
+
+    def draws(self, steps: int, epoch: int) -> dict[str, np.ndarray]:
+        """Draw the random numbers of an epoch; see `augmentation.draw`."""
+        return augmentation.draw(
+            self.recipe, self.images.shape[1:3], steps, epoch=epoch
+        )
+
+    def rows(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what a call must be fed: nothing where the images are on the device.
+
+        Args:
+            index: (rows, batch), the examples.
+        """
+        if self.arrays:
+            return {}
+        flat = self.images[index.reshape(-1)]
+        return {"image": flat.reshape(*index.shape, *flat.shape[1:])}
+
+    def prepare(self, arrays, batch, targets, image_size):
+        """Return one step's inputs and targets.
+
+        Args:
+            arrays: What lies on the device.
+            batch: One step of `draws` and `rows`, and the `index` of its examples.
+            targets: (batch, classes), each row a distribution.
+            image_size: Pixels a side that images are resized to; 0: their own.
+        """
+        recipe = self.recipe
+        if "image" in batch:
+            images = batch["image"]
+        else:
+            images = ops.take(arrays["image"], batch["index"], axis=0)
+        images = augmentation.augment(images, batch, crop_padding=recipe.crop_padding)
+        images = self.scale(images)
+        if "hole" in batch:
+            images = augmentation.cut_out(images, batch["hole"], size=recipe.cutout)
+        images, targets = augmentation.mix(images, targets, batch)
+        if image_size:
+            images = ops.image.resize(images, (image_size, image_size), antialias=True)
+        return images, targets
+
+    def scale(self, images):
+        """Return pixels in 0..255 with about zero mean and unit variance."""
+        # PyTorch's tensors do not mix with NumPy's arrays.
+        mean, deviation = map(ops.convert_to_tensor, (self.mean, self.deviation))
+        return (ops.cast(images, "float32") / 255.0 - mean) / deviation
+
+    def on_raw_inputs(self, network: keras.Model) -> keras.Model:
+        """Put `scale` inside a model."""
+        return with_scaling(network, self.mean, self.deviation)
+
+
+def with_scaling(network: keras.Model, mean, deviation) -> keras.Model:
+    """Put the scaling of pixels inside a model.
+
+    Args:
+        network: Takes normalized images (batch, height, width, channels).
+        mean, deviation: (channels,), of pixels in [0, 1].
+
+    Returns:
+        A model from pixels in 0..255 (batch, height, width, channels) to logits.
+    """
+    pixels = keras.Input(network.input_shape[1:], name="pixels")
+    scale = 1.0 / (255.0 * deviation)
+    offset = -mean / deviation
+    x = keras.layers.Rescaling(scale.tolist(), offset.tolist())(pixels)
+    return keras.Model(pixels, network(x), name=f"{network.name}_on_pixels")
+
+
+def _channel_statistics(train: Examples, normalize: bool):
+    """Return mean and deviation (channels,) of pixels in [0, 1], from 20,000 images."""
+    channels = train.inputs.shape[-1]
+    if not normalize:
+        return np.zeros(channels, "float32"), np.ones(channels, "float32")
+    rows = np.arange(0, len(train), max(1, len(train) // 20_000))
+    total, squares, count = np.zeros(channels), np.zeros(channels), 0
+    for first in range(0, len(rows), 1000):
+        pixels = train.inputs[rows[first : first + 1000]].reshape(-1, channels) / 255.0
+        total += pixels.sum(axis=0)
+        squares += np.square(pixels).sum(axis=0)
+        count += len(pixels)
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
+    return mean.astype("float32"), deviation.astype("float32")

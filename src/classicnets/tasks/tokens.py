@@ -1,0 +1,82 @@
+"""Texts on their way into a network: batches no longer than their longest text."""
+
+import keras
+import numpy as np
+
+from classicnets import data
+from classicnets.data import Examples, Rows
+from classicnets.errors import UserError
+from classicnets.recipe import Recipe
+
+# A compiled step is for one length: batches have one of this many lengths.
+LENGTHS = 4
+POOL = 50  # calls whose texts are sorted by length at a time
+
+IMAGES_ONLY = (
+    *("image_size", "channels", "crop_padding", "flip", "cutout"),
+    *("mixup", "cutmix", "progressive_sizes"),
+)
+
+
+class Tokens:
+    """Training texts as tokens (n, max_tokens) int32, padded with 0 at their ends."""
+
+    def __init__(self, recipe: Recipe, train: Examples):
+        for key in IMAGES_ONLY:
+            if getattr(recipe, key):
+                raise UserError(f"{key} is for images, and the data are texts.")
+        self.recipe = recipe
+        self.arrays: dict = {}  # texts are small beside the work on them: fed
+        self.tokens = train.inputs
+        self.lengths = lengths(train.inputs)
+
+    def order(self, epoch: int, count: int) -> np.ndarray:
+        """Return `count` examples of an epoch so that neighbours are of like lengths.
+
+        Of a random order, the texts of `POOL` calls at a time are sorted by length and
+        cut into calls; the calls then come in a random order. It is a function of the
+        seed and the epoch alone.
+        """
+        seed = self.recipe.seed
+        call = self.recipe.batch_size * self.recipe.steps_per_call
+        order = data.epoch_order(len(self.tokens), seed=seed, epoch=epoch)[:count]
+        pool = np.arange(count) // (call * POOL)
+        order = order[np.lexsort((self.lengths[order], pool))]
+        calls = count // call
+        # The key's second word tells these draws from the order of the examples.
+        shuffled = data.epoch_order(calls, seed=seed, epoch=(1 << 32) + epoch)
+        whole = order[: calls * call].reshape(calls, call)[shuffled]
+        return np.concatenate([whole.reshape(-1), order[calls * call :]])
+
+    def draws(self, steps: int, epoch: int) -> dict[str, np.ndarray]:
+        """Return nothing: texts are not changed at random."""
+        return {}
+
+    def rows(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the tokens (rows, batch, length) of the examples `index`."""
+        flat = trim(self.tokens[index.reshape(-1)])
+        return {"tokens": flat.reshape(*index.shape, -1)}
+
+    def prepare(self, arrays, batch, targets, image_size):
+        """Return one step's inputs and targets."""
+        return batch["tokens"], targets
+
+    def scale(self, tokens):
+        """Return the tokens: networks take them as they are."""
+        return tokens
+
+    def on_raw_inputs(self, network: keras.Model) -> keras.Model:
+        """Return the model as it is."""
+        return network
+
+
+def lengths(tokens: np.ndarray | Rows) -> np.ndarray:
+    """Return the lengths (n,) of texts (n, max_tokens) without their padding."""
+    return np.count_nonzero(np.asarray(tokens), axis=1)
+
+
+def trim(tokens: np.ndarray) -> np.ndarray:
+    """Cut padding that all of (batch, max_tokens) share, to one of `LENGTHS`."""
+    longest, most = int(lengths(tokens).max()), tokens.shape[1]
+    wanted = -(-longest * LENGTHS // most)  # rounded up
+    return tokens[:, : max(1, -(-wanted * most // LENGTHS))]

@@ -1,0 +1,128 @@
+"""The LSTM against its equations, and texts of any padding."""
+
+import keras
+import numpy as np
+import pytest
+
+from classicnets.networks.lstm import POOLINGS, lstm, lstm_step
+
+LENGTHS = (9, 3, 1, 6)
+
+
+def texts(width=9, vocabulary=50):
+    """Tokens (4, width) int32 of `LENGTHS`, padded with 0 at their ends."""
+    tokens = np.random.default_rng(0).integers(1, vocabulary, (4, 9)).astype("int32")
+    tokens[np.arange(9) >= np.array(LENGTHS)[:, None]] = 0
+    return np.pad(tokens, ((0, 0), (0, width - 9)))
+
+
+def outputs(network, inputs):
+    return keras.ops.convert_to_numpy(network(inputs, training=False))
+
+
+def small(**options):
+    keras.utils.set_random_seed(0)
+    options = {"units": (5, 4), "vocabulary_size": 50, "embedding_size": 6} | options
+    return lstm((None,), 3, **options)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_padding_changes_nothing(pooling, bidirectional):
+    network = small(pooling=pooling, bidirectional=bidirectional)
+    found = outputs(network, texts())
+    np.testing.assert_allclose(outputs(network, texts(16)), found, atol=1e-6)
+    for row, length in enumerate(LENGTHS):
+        alone = outputs(network, texts()[row : row + 1, :length])
+        np.testing.assert_allclose(alone[0], found[row], atol=1e-6)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_every_token_counts_and_its_place_too(bidirectional):
+    network = small(bidirectional=bidirectional)
+    found = outputs(network, texts())
+    for place in range(9):
+        changed = texts()
+        changed[0, place] = changed[0, place] % 49 + 1
+        assert np.abs(outputs(network, changed)[0] - found[0]).max() > 1e-6, place
+    turned = texts()
+    turned[0] = turned[0, ::-1]
+    assert np.abs(outputs(network, turned)[0] - found[0]).max() > 1e-4
+
+
+def test_the_step_written_out_is_the_layer():
+    keras.utils.set_random_seed(1)
+    layer = keras.layers.LSTM(7, return_sequences=True)
+    x = np.random.default_rng(1).normal(size=(2, 11, 5)).astype("float32")
+    expected = keras.ops.convert_to_numpy(layer(x))
+    kernel, recurrent_kernel, bias = layer.get_weights()
+    h = c = np.zeros((2, 7), "float32")
+    for step in range(11):
+        h, c = lstm_step(x[:, step], h, c, kernel, recurrent_kernel, bias)
+        found = keras.ops.convert_to_numpy(h)
+        np.testing.assert_allclose(found, expected[:, step], atol=1e-5)
+
+
+def test_backwards_reads_from_the_last_token():
+    """Pooled "last", the backward half is a forward layer on the text turned round."""
+    network = small(units=(5,), bidirectional=True)
+    forwards = small(units=(5,))
+    backward = network.get_layer("lstm1_backward").get_weights()
+    forwards.get_layer("lstm1").set_weights(backward)
+    embedding = network.get_layer("embedding").get_weights()
+    forwards.get_layer("embedding").set_weights(embedding)
+    features = keras.Model(network.inputs, network.get_layer("logits").input)
+    half = keras.Model(forwards.inputs, forwards.get_layer("logits").input)
+    text = texts()[1:2, :3]
+    np.testing.assert_allclose(
+        outputs(features, texts())[1, 5:], outputs(half, text[:, ::-1])[0], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "pooling, reduce",
+    [("mean", np.mean), ("max", np.max), ("last", lambda x, _: x[-1])],
+)
+def test_pooling_is_over_the_tokens_alone(pooling, reduce):
+    network = small(pooling=pooling)
+    steps = keras.Model(network.inputs, network.get_layer("lstm2").output)
+    features = keras.Model(network.inputs, network.get_layer("logits").input)
+    every, found = outputs(steps, texts()), outputs(features, texts())
+    for row, length in enumerate(LENGTHS):
+        np.testing.assert_allclose(
+            found[row], reduce(every[row, :length], 0), atol=1e-6
+        )
+
+
+def test_parameters_are_those_of_the_equations():
+    network = lstm((None,), 2, units=(64, 64))
+    embedding, first = 20_000 * 100, 4 * 64 * (100 + 64 + 1)
+    second, logits = 4 * 64 * (64 + 64 + 1), 2 * (64 + 1)
+    assert network.count_params() == embedding + first + second + logits
+
+
+def test_an_image_is_read_row_by_row():
+    keras.utils.set_random_seed(2)
+    network = lstm((6, 4, 3), 2, units=(8,))
+    rows = lstm((6, 12), 2, units=(8,))
+    rows.set_weights(network.get_weights())
+    images = np.random.default_rng(2).normal(size=(2, 6, 4, 3)).astype("float32")
+    found = outputs(rows, images.reshape(2, 6, 12))
+    np.testing.assert_allclose(outputs(network, images), found, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"units": ()}, "units must name one layer"),
+        ({"pooling": "sum"}, r"pooling must be one of .*got 'sum'"),
+    ],
+)
+def test_wrong_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        lstm((None,), 2, **options)
+
+
+def test_another_rank_is_refused():
+    with pytest.raises(ValueError, match="input_shape must be"):
+        lstm((1, 2, 3, 4), 2)

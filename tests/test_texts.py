@@ -1,0 +1,198 @@
+"""Texts from a table to a trained network, its judgement and its predictions."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import classicnets as cn
+from classicnets import data, recipe
+from classicnets.tasks.classify import Classify, in_batches
+from classicnets.tasks.tokens import LENGTHS, Tokens, trim
+
+SMALL = {
+    "network": "lstm",
+    "network_options": {"units": [8], "embedding_size": 8, "pooling": "max"},
+    "epochs": 8,
+    "batch_size": 8,
+    "optimizer": "adam",
+    "learning_rate": 0.03,
+    "max_tokens": 16,
+}
+
+
+def train(tmp_path, source, **changes):
+    built = recipe.build(SMALL | {"data": str(source)} | changes)
+    return cn.train(built, runs=tmp_path / "runs", name="texts", verbose=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_texts):
+    words = ("splendid", "dull", "<odd> & long")
+    return train(tmp_path_factory.mktemp("run"), tiny_texts(words, train=90, test=30))
+
+
+def test_what_was_taught_is_known(finished):
+    metrics = finished.evaluate()
+    assert metrics["examples"] == 30
+    assert metrics["top1"] == metrics["f1"] == metrics["auc"] == 1.0
+    assert sum(row["examples"] for row in metrics["by_length"]) == 30
+    assert {row["accuracy"] for row in metrics["by_length"]} == {1.0}
+
+
+def test_a_sentence_is_classified(finished):
+    found = cn.predict(finished, ["What a SPLENDID film!", "so dull.", ""], top=1)
+    assert [result["input"] for result in found][2] == ""
+    names = [result["classes"][0]["name"] for result in found]
+    assert names[:2] == ["splendid", "dull"]
+
+
+def test_the_model_is_plain_keras_on_tokens_of_any_padding(finished):
+    tokens, _ = data.encode(
+        finished.tokenizer, ["word1 dull word2"], max_tokens=3, keep_tokens="last"
+    )
+    short = finished.model.predict(tokens, verbose=0)
+    long = finished.model.predict(np.pad(tokens, ((0, 0), (0, 9))), verbose=0)
+    np.testing.assert_allclose(long, short, atol=1e-5)
+    config = json.dumps(finished.model.get_config(), default=str)
+    assert "classicnets" not in config
+
+
+def test_the_exported_model_scores_as_the_training_did(finished):
+    best = finished.status["best"]["top1"]
+    assert finished.metrics["validation"]["top1"] == pytest.approx(best)
+
+
+def test_the_page_shows_the_texts_and_escapes_them(finished):
+    finished.evaluate()
+    from classicnets import report
+
+    page = report.write(finished).read_text(encoding="utf-8")
+    assert "&lt;odd&gt; &amp; long" in page
+    assert "<odd>" not in page
+    assert "Short texts and long ones" in page
+
+
+def test_chinese_is_read_by_its_characters(tmp_path, tiny_texts):
+    run = train(tmp_path, tiny_texts(("这部电影很好看", "非常无聊"), train=60, test=20))
+    assert run.evaluate()["top1"] == 1.0
+    found = cn.predict(run, ["真好看"], top=1)
+    assert found[0]["classes"][0]["name"] == "这部电影很好看"
+
+
+def test_other_data_are_judged_with_the_words_of_the_run(finished, tiny_texts):
+    other = tiny_texts(("splendid", "dull", "<odd> & long"), train=30, test=12)
+    with other.open("a", encoding="utf-8") as file:
+        file.write("entirely new words,dull,test\n")
+    assert finished.evaluate(data=str(other))["examples"] == 13
+
+
+def test_commands_take_a_text_a_file_and_lines(finished, tmp_path):
+    (tmp_path / "review.txt").write_text("dull", encoding="utf-8")
+    (tmp_path / "broken.txt").write_bytes(b"caf\xe9")
+
+    def predict(*arguments, lines=""):
+        return subprocess.run(
+            [sys.executable, "-m", "classicnets", "predict", finished.path, *arguments],
+            input=lines,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+        )
+
+    inputs = ("-", "review.txt", "--text", "splendid", "--json", "--top", "1")
+    done = predict(*inputs, lines="dull\n\nsplendid\n")
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(each["input"], each["classes"][0]["name"]) for each in found] == [
+        ("splendid", "splendid"),
+        ("dull", "dull"),
+        ("splendid", "splendid"),
+        ("review.txt", "dull"),
+    ]
+    done = predict("broken.txt", "review.txt")
+    assert done.returncode == 2
+    assert "broken.txt is no text: it is not UTF-8 at byte 3" in done.stderr
+    assert "review.txt  dull" in done.stdout
+    assert predict().returncode == 2
+
+
+def test_batches_hold_every_text_once_and_texts_of_like_lengths(tiny_texts):
+    splits = data.load(tiny_texts(train=400, test=4, longest=60), max_tokens=64)
+    settings = recipe.build(SMALL | {"data": "x", "batch_size": 8, "steps_per_call": 1})
+    tokens = Tokens(settings, splits.train)
+    count = len(splits.train) // 8 * 8
+    order = tokens.order(0, count)
+    assert len(np.unique(order)) == count
+    widths = [
+        tokens.rows(row[None])["tokens"].shape[-1] for row in order.reshape(-1, 8)
+    ]
+    assert len(set(widths)) > 1
+    assert set(widths) <= {16 * k for k in range(1, LENGTHS + 1)}
+    assert sorted(widths) != widths  # the calls come in a random order
+    assert np.mean(widths) < 48
+    np.testing.assert_array_equal(tokens.order(0, count), order)
+    assert (tokens.order(1, count) != order).any()
+
+
+def test_cutting_the_padding_takes_no_token():
+    tokens = np.zeros((3, 10), "int32")
+    tokens[1, :6] = 7
+    assert trim(tokens).shape == (3, 8)
+    assert trim(tokens).sum() == tokens.sum()
+    assert trim(np.ones((2, 10), "int32")).shape == (2, 10)
+
+
+def test_results_come_in_the_order_of_the_texts():
+    tokens = np.zeros((7, 8), "int32")
+    for row, length in enumerate((8, 1, 3, 2, 7, 5, 4)):
+        tokens[row, :length] = row + 1
+    found = in_batches(lambda batch: batch.max(axis=1), tokens, 3)
+    np.testing.assert_array_equal(found, np.arange(7) + 1)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"flip": True}, "flip is for images, and the data are texts"),
+        ({"network": "resnet20", "network_options": {}}, "resnet20 takes images"),
+        ({"keep_tokens": "middle"}, "keep_tokens must be one of first, last, ends"),
+    ],
+)
+def test_what_does_not_suit_texts_is_refused(tmp_path, tiny_texts, changes, message):
+    with pytest.raises(cn.UserError, match=message):
+        train(tmp_path, tiny_texts(), **changes)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_on_images_takes_no_text(tmp_path, tiny_set):
+    built = recipe.build(
+        {"network": "resnet20", "data": str(tiny_set()), "epochs": 1, "batch_size": 6}
+    )
+    run = cn.train(built, runs=tmp_path, name="images", verbose=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "classicnets", "predict", run.path, "--text", "hello"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "classifies images: --text is for texts" in done.stderr
+
+
+def test_without_fast_kernels_the_scores_are_the_same(tmp_path, tiny_texts):
+    """Before any step: the same weights, by the kernel and by the layer."""
+    splits = data.load(tiny_texts(), max_tokens=16)
+    keras.utils.set_random_seed(0)
+    network = cn.create("lstm", (None,), 2, units=(6, 5), **splits.network_options)
+    found = []
+    for fast in (True, False):
+        settings = recipe.build(SMALL | {"data": "x", "fast_kernels": fast})
+        task = Classify(network, settings, splits)
+        found.append(task.logits(splits.train.inputs))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
