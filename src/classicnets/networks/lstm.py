@@ -18,6 +18,7 @@ def lstm(
     pooling: str = "last",
     vocabulary_size: int = 20_000,
     embedding_size: int = 100,
+    word_dropout: float = 0.0,
     embedding_dropout: float = 0.0,
     dropout: float = 0.0,
 ) -> keras.Model:
@@ -40,6 +41,7 @@ def lstm(
             token (backwards: after the first); "mean" or "max" over the steps.
         vocabulary_size: Tokens are below it.
         embedding_size: Numbers that stand for a token.
+        word_dropout: Fraction of a text's tokens left out in training, in [0, 1).
         embedding_dropout: Fraction of those numbers dropped in training, the same ones
             for all tokens of a text, in [0, 1).
         dropout: Fraction dropped after each recurrent layer in training, in [0, 1).
@@ -72,6 +74,10 @@ def lstm(
         inputs = keras.Input(input_shape, dtype="int32", name="tokens")
         padding = _Padding(inputs)
         x = layers.Embedding(vocabulary_size, embedding_size, name="embedding")(inputs)
+        # One number a token decides for all of its vector.
+        x = layers.Dropout(
+            word_dropout, noise_shape=(None, None, 1), name="word_dropout"
+        )(x)
         x = layers.SpatialDropout1D(embedding_dropout, name="embedding_dropout")(x)
     else:
         inputs = keras.Input(input_shape, name="sequence")
