@@ -32,7 +32,8 @@ def train(tmp_path, source, **changes):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tiny_texts):
     words = ("splendid", "dull", "<odd> & long")
-    return train(tmp_path_factory.mktemp("run"), tiny_texts(words, train=90, test=30))
+    source = tiny_texts(words, train=90, test=30)
+    return train(tmp_path_factory.mktemp("run"), source, epochs=20)
 
 
 def test_what_was_taught_is_known(finished):

@@ -71,8 +71,8 @@ def test_backwards_reads_from_the_last_token():
     forwards.get_layer("lstm1").set_weights(backward)
     embedding = network.get_layer("embedding").get_weights()
     forwards.get_layer("embedding").set_weights(embedding)
-    features = keras.Model(network.inputs, network.get_layer("logits").input)
-    half = keras.Model(forwards.inputs, forwards.get_layer("logits").input)
+    features = keras.Model(network.input, network.get_layer("logits").input)
+    half = keras.Model(forwards.input, forwards.get_layer("logits").input)
     text = texts()[1:2, :3]
     np.testing.assert_allclose(
         outputs(features, texts())[1, 5:], outputs(half, text[:, ::-1])[0], atol=1e-6
@@ -85,8 +85,8 @@ def test_backwards_reads_from_the_last_token():
 )
 def test_pooling_is_over_the_tokens_alone(pooling, reduce):
     network = small(pooling=pooling)
-    steps = keras.Model(network.inputs, network.get_layer("lstm2").output)
-    features = keras.Model(network.inputs, network.get_layer("logits").input)
+    steps = keras.Model(network.input, network.get_layer("lstm2").output)
+    features = keras.Model(network.input, network.get_layer("logits").input)
     every, found = outputs(steps, texts()), outputs(features, texts())
     for row, length in enumerate(LENGTHS):
         np.testing.assert_allclose(
