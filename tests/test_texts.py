@@ -32,16 +32,18 @@ def train(tmp_path, source, **changes):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, tiny_texts):
     words = ("splendid", "dull", "<odd> & long")
-    source = tiny_texts(words, train=90, test=30)
-    return train(tmp_path_factory.mktemp("run"), source, epochs=20)
+    source = tiny_texts(words, train=240, test=30)
+    return train(tmp_path_factory.mktemp("run"), source)
 
 
 def test_what_was_taught_is_known(finished):
     metrics = finished.evaluate()
     assert metrics["examples"] == 30
-    assert metrics["top1"] == metrics["f1"] == metrics["auc"] == 1.0
-    assert sum(row["examples"] for row in metrics["by_length"]) == 30
-    assert {row["accuracy"] for row in metrics["by_length"]} == {1.0}
+    assert min(metrics["top1"], metrics["f1"], metrics["auc"]) > 0.9
+    parts = metrics["by_length"]
+    assert sum(part["examples"] for part in parts) == 30
+    right = sum(part["examples"] * part["accuracy"] for part in parts)
+    assert right == pytest.approx(30 * metrics["top1"])
 
 
 def test_a_sentence_is_classified(finished):
@@ -78,8 +80,9 @@ def test_the_page_shows_the_texts_and_escapes_them(finished):
 
 
 def test_chinese_is_read_by_its_characters(tmp_path, tiny_texts):
-    run = train(tmp_path, tiny_texts(("这部电影很好看", "非常无聊"), train=60, test=20))
-    assert run.evaluate()["top1"] == 1.0
+    source = tiny_texts(("这部电影很好看", "非常无聊"), train=240, test=20)
+    run = train(tmp_path, source, epochs=10)
+    assert run.evaluate()["top1"] > 0.9
     found = cn.predict(run, ["真好看"], top=1)
     assert found[0]["classes"][0]["name"] == "这部电影很好看"
 

@@ -55,8 +55,10 @@ def test_the_step_written_out_is_the_layer():
     layer = keras.layers.LSTM(7, return_sequences=True)
     x = np.random.default_rng(1).normal(size=(2, 11, 5)).astype("float32")
     expected = keras.ops.convert_to_numpy(layer(x))
-    kernel, recurrent_kernel, bias = layer.get_weights()
-    h = c = np.zeros((2, 7), "float32")
+    weights = map(keras.ops.convert_to_tensor, layer.get_weights())
+    kernel, recurrent_kernel, bias = weights
+    h = c = keras.ops.zeros((2, 7))
+    x = keras.ops.convert_to_tensor(x)
     for step in range(11):
         h, c = lstm_step(x[:, step], h, c, kernel, recurrent_kernel, bias)
         found = keras.ops.convert_to_numpy(h)
