@@ -256,9 +256,9 @@ def test_a_file_cut_short_is_refused(save):
 
 
 def test_another_kind_of_file_is_refused(tmp_path):
-    (tmp_path / "a.csv").write_text("1,2")
-    with pytest.raises(UserError, match=r"a \.npz file or a folder of images, got"):
-        data.load(tmp_path / "a.csv")
+    (tmp_path / "a.docx").write_text("1,2")
+    with pytest.raises(UserError, match=r"or a folder of images or texts, got the"):
+        data.load(tmp_path / "a.docx")
 
 
 @pytest.mark.parametrize("name", ["cifar10o", "minst", "CIFAR100"])
