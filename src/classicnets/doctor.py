@@ -40,7 +40,7 @@ def examine() -> tuple[list[str], bool]:
             )
             continue
         runs[backend], said = _try(backend)
-        lines.append(f"{backend} {version(*packages)}: {said}")
+        lines.append(f"{backend} {version(*packages) or 'of unknown version'}: {said}")
     chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
     well = runs.get(chosen, False)
     lines.append(f"chosen backend: {chosen}" + ("" if well else ", which does not run"))

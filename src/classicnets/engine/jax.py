@@ -6,9 +6,13 @@ import jax
 import keras
 import numpy as np
 from jax import numpy as jnp
-from keras import ops
 
-from classicnets.engine.kernels import is_plain_lstm
+from classicnets.engine.kernels import (
+    back_through_gates,
+    is_plain_lstm,
+    lstm_weights,
+    through_gates,
+)
 
 
 def value_and_gradients(loss_function, variables, state):
@@ -105,11 +109,7 @@ def _lstm(layer, x, training):
     Differentiated by JAX, the loop over steps would add up the gradients of the weights
     step by step; written out, it hands on those of h and c alone.
     """
-    cell = layer.cell
-    weights = map(
-        ops.convert_to_tensor, (cell.kernel, cell.recurrent_kernel, cell.bias)
-    )
-    return _recur(x, *weights)
+    return _recur(x, *lstm_weights(layer))
 
 
 @jax.custom_vjp
@@ -125,12 +125,8 @@ def _recur_forward(x, kernel, recurrent_kernel, bias):
 
     def step(carried, projected):
         h, c = carried
-        i, f, g, o = jnp.split(projected + h @ recurrent_kernel, 4, axis=-1)
-        i, f, o = jax.nn.sigmoid(i), jax.nn.sigmoid(f), jax.nn.sigmoid(o)
-        g = jnp.tanh(g)
-        c = f * c + i * g
-        h = o * jnp.tanh(c)
-        return (h, c), (h, c, i, f, g, o)
+        h, c, *gates = through_gates(projected + h @ recurrent_kernel, c)
+        return (h, c), (h, c, *gates)
 
     _, (h, c, *gates) = jax.lax.scan(step, (zeros, zeros), projected)
     return jnp.swapaxes(h, 0, 1), (x, kernel, recurrent_kernel, h, c, gates)
@@ -145,18 +141,9 @@ def _recur_backward(kept, upstream):
 
     def step_back(carried, of_step):
         by_h, by_c = carried
-        upstream, c, c_before, (i, f, g, o) = of_step
-        by_h = by_h + upstream
-        shown = jnp.tanh(c)
-        by_c = by_c + by_h * o * (1 - shown * shown)
-        by_gates = [
-            by_c * g * i * (1 - i),
-            by_c * c_before * f * (1 - f),
-            by_c * i * (1 - g * g),
-            by_h * shown * o * (1 - o),
-        ]
-        by_gates = jnp.concatenate(by_gates, axis=-1)
-        return (by_gates @ recurrent_kernel.T, by_c * f), by_gates
+        upstream, c, c_before, gates = of_step
+        by_gates, by_c = back_through_gates(by_h + upstream, by_c, c, c_before, gates)
+        return (by_gates @ recurrent_kernel.T, by_c), by_gates
 
     _, by_gates = jax.lax.scan(
         step_back,

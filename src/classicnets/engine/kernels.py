@@ -1,6 +1,10 @@
-"""Which Keras layers a faster kernel may stand for: those without special options."""
+"""What the faster kernels of the backends share.
 
-from keras import activations, layers
+Which Keras layers they may stand for, those without special options; and the step of an
+LSTM, forwards and back, for the backends that write its loop out.
+"""
+
+from keras import activations, layers, ops
 
 
 def is_plain_batch_norm(layer, shape) -> bool:
@@ -22,3 +26,46 @@ def is_plain_lstm(layer) -> bool:
         and not (layer.return_state or layer.stateful or layer.go_backwards)
         and not (layer.dropout or layer.recurrent_dropout)
     )
+
+
+def lstm_weights(layer):
+    """Return the kernel, the recurrent kernel and the bias as tensors."""
+    cell = layer.cell
+    return [
+        ops.convert_to_tensor(weight)
+        for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)
+    ]
+
+
+def through_gates(summed, c):
+    """Return h, c and the gates i, f, g, o of a step.
+
+    Args:
+        summed: (batch, 4 * units), what the inputs and the last h sum up to.
+        c: (batch, units), the cell before.
+    """
+    i, f, g, o = ops.split(summed, 4, axis=-1)
+    i, f, o = ops.sigmoid(i), ops.sigmoid(f), ops.sigmoid(o)
+    g = ops.tanh(g)
+    c = f * c + i * g
+    return o * ops.tanh(c), c, i, f, g, o
+
+
+def back_through_gates(by_h, by_c, c, c_before, gates):
+    """Return the gradients by `summed` and by the cell before; see `through_gates`.
+
+    Args:
+        by_h, by_c: (batch, units), the gradients by what the step returned.
+        c, c_before: (batch, units), the cell after the step and before it.
+        gates: i, f, g, o.
+    """
+    i, f, g, o = gates
+    shown = ops.tanh(c)
+    by_c = by_c + by_h * o * (1 - shown * shown)
+    by_summed = [
+        by_c * g * i * (1 - i),
+        by_c * c_before * f * (1 - f),
+        by_c * i * (1 - g * g),
+        by_h * shown * o * (1 - o),
+    ]
+    return ops.concatenate(by_summed, axis=-1), by_c * f

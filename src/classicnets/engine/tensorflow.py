@@ -4,7 +4,13 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from classicnets.engine.kernels import is_plain_batch_norm, is_plain_lstm
+from classicnets.engine.kernels import (
+    back_through_gates,
+    is_plain_batch_norm,
+    is_plain_lstm,
+    lstm_weights,
+    through_gates,
+)
 
 
 def value_and_gradients(loss_function, variables, state):
@@ -168,10 +174,8 @@ def _convolve_small(x, kernel):
 
 def _lstm(layer, x, training):
     """Compile the loop over steps by XLA; see the engine on JAX for its gradient."""
-    cell = layer.cell
-    weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
     # A custom gradient takes tensors: outside of a graph these are tf.Variables.
-    return _recur(x, *(tf.identity(ops.convert_to_tensor(w)) for w in weights))
+    return _recur(x, *map(tf.identity, lstm_weights(layer)))
 
 
 @tf.function(jit_compile=True, autograph=False)
@@ -188,11 +192,7 @@ def _recur_plainly(x, kernel, recurrent_kernel, bias):
 
     def step(carried, projected):
         h, c, *_ = carried
-        i, f, g, o = tf.split(projected + tf.matmul(h, recurrent_kernel), 4, axis=-1)
-        i, f, o = tf.sigmoid(i), tf.sigmoid(f), tf.sigmoid(o)
-        g = tf.tanh(g)
-        c = f * c + i * g
-        return o * tf.tanh(c), c, i, f, g, o
+        return through_gates(projected + tf.matmul(h, recurrent_kernel), c)
 
     h, c, *gates = tf.scan(step, projected, (zeros,) * 6)
 
@@ -203,19 +203,12 @@ def _recur_plainly(x, kernel, recurrent_kernel, bias):
 
         def step_back(carried, of_step):
             by_h, by_c, _ = carried
-            upstream, c, c_before, i, f, g, o = of_step
-            by_h = by_h + upstream
-            shown = tf.tanh(c)
-            by_c = by_c + by_h * o * (1 - shown * shown)
-            by_gates = [
-                by_c * g * i * (1 - i),
-                by_c * c_before * f * (1 - f),
-                by_c * i * (1 - g * g),
-                by_h * shown * o * (1 - o),
-            ]
-            by_gates = tf.concat(by_gates, axis=-1)
+            upstream, c, c_before, *gates = of_step
+            by_gates, by_c = back_through_gates(
+                by_h + upstream, by_c, c, c_before, gates
+            )
             by_h = tf.matmul(by_gates, recurrent_kernel, transpose_b=True)
-            return by_h, by_c * f, by_gates
+            return by_h, by_c, by_gates
 
         *_, by_gates = tf.scan(
             step_back,

@@ -5,7 +5,7 @@ import torch
 from keras import ops
 from torch.nn import functional
 
-from classicnets.engine.kernels import is_plain_batch_norm, is_plain_lstm
+from classicnets.engine.kernels import is_plain_batch_norm, is_plain_lstm, lstm_weights
 
 
 def value_and_gradients(loss_function, variables, state):
@@ -96,10 +96,7 @@ def _batch_normalization(layer, x, training):
 
 def _lstm(layer, x, training):
     """Run all steps in one call of PyTorch's own LSTM, cuDNN on a GPU."""
-    kernel, recurrent_kernel, bias = map(
-        ops.convert_to_tensor,
-        (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias),
-    )
+    kernel, recurrent_kernel, bias = lstm_weights(layer)
     # PyTorch keeps kernels transposed and has a second bias; the gates' order is ours.
     weights = [kernel.T.contiguous(), recurrent_kernel.T.contiguous()]
     weights += [bias, torch.zeros_like(bias)]
