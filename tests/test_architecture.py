@@ -17,7 +17,7 @@ ARROWS = {
     "networks": set(),
     "recipe": set(),
     "objectives": {"engine"},
-    "optimization": {"recipe"},
+    "optimization": {"engine", "recipe"},
     "data": {"recipe"},
     "run": {"recipe", "tensorboard", "data"},
     "report": {"run", "figures"},

@@ -34,7 +34,13 @@ def gradients(network, through, images):
         (loss, _), found = engine.value_and_gradients(
             loss_function, network.trainable_variables, network.variables
         )
-        return {"loss": loss, **{str(k): ops.sum(g * g) for k, g in enumerate(found)}}
+        return {
+            "loss": loss,
+            **{
+                str(k): ops.sum(ops.square(ops.convert_to_tensor(g)))
+                for k, g in enumerate(found)
+            },
+        }
 
     logs = ["loss", *map(str, range(len(network.trainable_variables)))]
     run = engine.compile_steps(step, network.variables, logs)
@@ -96,7 +102,7 @@ def test_the_fast_lstm_gives_the_loss_and_gradients_of_keras(bidirectional):
     network = lstm((7, 3), 4, units=(5, 6), bidirectional=bidirectional)
     sequences = RANDOM.normal(size=(6, 7, 3)).astype("float32")
     fast = engine.rebuild(network, (7, 3))
-    assert fast_layers(fast) == (4 if bidirectional else 2)
+    assert fast_layers(fast, "lstm") == (4 if bidirectional else 2)
 
     values, _ = gradients(network, network, sequences)
     fast_values, _ = gradients(network, fast, sequences)
@@ -131,8 +137,58 @@ def test_the_fast_lstm_keeps_to_the_text_in_its_padding():
 def test_an_lstm_with_other_options_stays_as_it_is(options):
     inputs = keras.Input((4, 3))
     network = keras.Model(inputs, layers.LSTM(5, **options)(inputs))
-    assert fast_layers(engine.rebuild(network, (4, 3))) == 0
+    assert fast_layers(engine.rebuild(network, (4, 3)), "lstm") == 0
 
 
-def fast_layers(network):
-    return sum(layer.name.startswith("fast_") for layer in network.layers)
+def fast_layers(network, kind):
+    return sum(layer.name.startswith(f"fast_{kind}") for layer in network.layers)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_fast_network_on_texts_gives_the_loss_and_gradients_of_keras(precision):
+    keras.config.set_dtype_policy(precision)
+    try:
+        network = lstm((None,), 2, units=(5, 4), vocabulary_size=9, pooling="max")
+        fast = engine.rebuild(network, (None,))
+        tokens = RANDOM.integers(1, 9, (6, 7)).astype("int32")
+        values, _ = gradients(network, network, tokens)
+        fast_values, _ = gradients(network, fast, tokens)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    exact = precision == "float32"
+    for key, value in values.items():
+        expected = pytest.approx(value, rel=1e-4 if exact else 0.1, abs=1e-6)
+        assert fast_values[key] == expected, key
+
+
+@pytest.mark.parametrize(
+    "dropout, shared",
+    [
+        (layers.Dropout(0.3, seed=7), None),
+        (layers.Dropout(0.3, noise_shape=(None, None, 1), seed=7), 2),
+        (layers.SpatialDropout1D(0.3, seed=7), 1),
+    ],
+)
+def test_fast_dropout_drops_its_share_and_scales_the_rest(dropout, shared):
+    sequences = keras.Input((50, 40))
+    network = keras.Model(sequences, dropout(sequences))
+    fast = engine.rebuild(network, (50, 40))
+    ones = np.ones((20, 50, 40), "float32")
+    seed = ops.convert_to_numpy(dropout.seed_generator.state).copy()
+
+    def drop():
+        return ops.convert_to_numpy(fast(ones, training=True))
+
+    first, second = drop(), drop()
+    independent = first if shared is None else first.take(0, axis=shared)
+    deviation = (0.3 * 0.7 / independent.size) ** 0.5
+    assert (independent == 0).mean() == pytest.approx(0.3, abs=4 * deviation)
+    np.testing.assert_allclose(first[first > 0], 1 / 0.7, rtol=1e-5)
+    if shared:
+        assert (first == np.expand_dims(independent, shared)).all()
+    assert (first != second).any()
+    dropout.seed_generator.state.assign(seed)
+    np.testing.assert_array_equal(drop(), first)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(fast(ones, training=False)), ones
+    )

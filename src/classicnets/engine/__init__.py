@@ -7,12 +7,15 @@ Each backend offers the same functions:
 - `compile_steps(step, state, logs)`: several steps of training in one call
 - `compile_function(function, state)`: a forward pass
 - `fast_kernel(layer, shape)`: a faster equivalent of a Keras layer, or None
+- `adam_step`: an update of Adam in one pass over memory, or None
 - `to_device(array)`, `device()`, `make_deterministic()`
 
 `state` is the list of every variable that a computation may read or write: weights,
 batch statistics, optimizer slots, random seeds. JAX, whose functions are pure,
 carries it in and out; the others keep it in place.
 """
+
+from collections.abc import Callable
 
 import keras
 
@@ -36,6 +39,7 @@ compile_function = backend.compile_function
 to_device = backend.to_device
 device = backend.device
 make_deterministic = backend.make_deterministic
+adam_step: Callable[..., None] | None = backend.adam_step
 
 # A data set up to this size is copied to the device once; a larger one is fed.
 DEVICE_BYTES = 2 * 1024**3
@@ -73,13 +77,18 @@ class _Accelerated(keras.layers.Layer):
     """Compute `layer` by `kernel`, on the variables of `layer`."""
 
     def __init__(self, layer, kernel):
-        super().__init__(name=f"fast_{layer.name}", dtype=layer.dtype_policy)
+        super().__init__(
+            name=f"fast_{layer.name}",
+            dtype=layer.dtype_policy,
+            # Rows of a table are cast once they are looked up, not the whole table.
+            autocast=not isinstance(layer, keras.layers.Embedding),
+        )
         self.layer = layer
         self.kernel = kernel
         self.built = True
 
     def call(self, x, training=False):
-        return self.kernel(self.layer, x, bool(training) and self.layer.trainable)
+        return self.kernel(self.layer, x, bool(training))
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)

@@ -14,6 +14,8 @@ from classicnets.engine.kernels import (
     through_gates,
 )
 
+adam_step = None  # XLA joins its operations
+
 
 def value_and_gradients(loss_function, variables, state):
     """Differentiate a loss; see the engine on TensorFlow."""

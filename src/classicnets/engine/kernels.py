@@ -28,6 +28,13 @@ def is_plain_lstm(layer) -> bool:
     )
 
 
+def is_plain_embedding(layer) -> bool:
+    """Return whether `layer` is an Embedding without options."""
+    return type(layer) is layers.Embedding and not (
+        layer.mask_zero or layer.lora_enabled or layer.quantization_mode
+    )
+
+
 def lstm_weights(layer):
     """Return the kernel, the recurrent kernel and the bias as tensors."""
     cell = layer.cell

@@ -34,6 +34,24 @@ def apply_gradients(optimizer, gradients, variables):
     optimizer.apply(gradients, variables)
 
 
+def adam_step(optimizer, gradient, variable, learning_rate):
+    """Update `variable` and its slots by Keras's Adam, all in one pass over memory."""
+    place = optimizer._get_variable_index(variable)
+    step = tf.cast(optimizer.iterations.value, tf.float32) + 1
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,  # Keras hands over the tf.Variable
+        m=optimizer._momentums[place].value.handle,
+        v=optimizer._velocities[place].value.handle,
+        beta1_power=optimizer.beta_1**step,
+        beta2_power=optimizer.beta_2**step,
+        lr=learning_rate,
+        beta1=optimizer.beta_1,
+        beta2=optimizer.beta_2,
+        epsilon=optimizer.epsilon,
+        grad=gradient,
+    )
+
+
 def compile_steps(step, state, logs):
     """Compile a loop over steps.
 
@@ -112,6 +130,7 @@ def fast_kernel(layer, shape):
 
 def _batch_normalization(layer, x, training):
     """Normalize in one pass over the data instead of five."""
+    training = training and layer.trainable
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x,
         scale=ops.convert_to_tensor(layer.gamma),

@@ -1,11 +1,18 @@
 """The engine on PyTorch."""
 
+import math
+
 import numpy as np
 import torch
-from keras import ops
+from keras import layers, ops
 from torch.nn import functional
 
-from classicnets.engine.kernels import is_plain_batch_norm, is_plain_lstm, lstm_weights
+from classicnets.engine.kernels import (
+    is_plain_batch_norm,
+    is_plain_embedding,
+    is_plain_lstm,
+    lstm_weights,
+)
 
 
 def value_and_gradients(loss_function, variables, state):
@@ -19,6 +26,33 @@ def value_and_gradients(loss_function, variables, state):
 def apply_gradients(optimizer, gradients, variables):
     """Take one step of a built Keras optimizer on `variables`."""
     optimizer.apply(gradients, variables)
+
+
+@torch.no_grad()
+def _adam_step(optimizer, gradient, variable, learning_rate):
+    """Update `variable` and its slots by Keras's Adam, all in one pass over memory."""
+    place = optimizer._get_variable_index(variable)
+    step = int(optimizer.iterations) + 1
+    torch._fused_adam_(
+        [variable.value],
+        [gradient],
+        [optimizer._momentums[place].value],
+        [optimizer._velocities[place].value],
+        [],
+        [torch.tensor(float(step))],
+        lr=float(learning_rate),
+        beta1=optimizer.beta_1,
+        beta2=optimizer.beta_2,
+        weight_decay=0.0,
+        # PyTorch adds it to the corrected deviation, Keras to the plain one.
+        eps=optimizer.epsilon / math.sqrt(1 - optimizer.beta_2**step),
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+# On a GPU it would wait for the number of the step.
+adam_step = None if torch.cuda.is_available() else _adam_step
 
 
 def compile_steps(step, state, logs):
@@ -67,11 +101,18 @@ def fast_kernel(layer, shape):
     """Return a faster function (layer, x, training) than `layer` itself, or None."""
     if is_plain_batch_norm(layer, shape):
         return _batch_normalization
-    return _lstm if is_plain_lstm(layer) else None
+    if is_plain_lstm(layer):
+        return _lstm
+    if torch.cuda.is_available():
+        return None
+    if type(layer) in (layers.Dropout, layers.SpatialDropout1D):
+        return _dropout
+    return _embedding if is_plain_embedding(layer) else None
 
 
 def _batch_normalization(layer, x, training):
     """Normalize in one pass over the data instead of five."""
+    training = training and layer.trainable
     # Channels first is a view: the memory stays channels last.
     x = x.permute(0, 3, 1, 2)
     gamma, beta = layer.gamma.value, layer.beta.value
@@ -104,3 +145,30 @@ def _lstm(layer, x, training):
     # "train" is for its dropout, which is 0, and for keeping what gradients need.
     keep = torch.is_grad_enabled()
     return torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, keep, False, True)[0]
+
+
+def _embedding(layer, tokens, training):
+    """Look up rows; `keras.layers.Embedding` casts the whole table first."""
+    return functional.embedding(tokens, layer.embeddings.value).to(
+        getattr(torch, layer.compute_dtype)
+    )
+
+
+def _dropout(layer, x, training):
+    """Draw four numbers of 16 bits at a time: PyTorch draws one by one, of 64.
+
+    The layer's own seed decides, as on the other backends; the rate is kept to 1e-5.
+    """
+    if not training or not layer.rate:
+        return x
+    shape = list(x.shape)
+    if type(layer) is layers.SpatialDropout1D:
+        shape[1] = 1
+    elif layer.noise_shape:
+        shape = [fixed or size for fixed, size in zip(layer.noise_shape, shape)]
+    seed, count = layer.seed_generator.next().tolist()
+    generator = torch.Generator().manual_seed((seed << 32) + count)
+    drawn = torch.empty(-(-math.prod(shape) // 4), dtype=torch.int64)
+    drawn = drawn.random_(-(2**63), None, generator=generator).view(torch.int16)
+    kept = drawn[: math.prod(shape)] < round((1 - layer.rate) * 2**16) - 2**15
+    return x * (kept.view(shape).to(x.dtype) / (1 - layer.rate))
