@@ -69,6 +69,20 @@ def test_the_exported_model_scores_as_the_training_did(finished):
     assert finished.metrics["validation"]["top1"] == pytest.approx(best)
 
 
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_a_run_in_bfloat16_exports_float32(tmp_path, tiny_texts, pooling):
+    options = SMALL["network_options"] | {"pooling": pooling}
+    run = train(
+        tmp_path,
+        tiny_texts(),
+        epochs=1,
+        precision="mixed_bfloat16",
+        network_options=options,
+    )
+    assert all(weight.dtype == "float32" for weight in run.model.weights)
+    assert run.model.layers[-1].compute_dtype == "float32"
+
+
 def test_the_page_shows_the_texts_and_escapes_them(finished):
     finished.evaluate()
     from classicnets import report

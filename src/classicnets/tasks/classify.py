@@ -249,7 +249,8 @@ def _copies(network):
 
 def _in_float32(layer):
     config = layer.get_config()
-    config.pop("dtype", None)
+    if isinstance(layer, keras.Layer):  # and not an operation such as a cast
+        config.pop("dtype", None)
     return layer.__class__.from_config(config)
 
 
