@@ -148,7 +148,8 @@ def test_batches_hold_every_text_once_and_texts_of_like_lengths(tiny_texts):
     order = tokens.order(0, count)
     assert len(np.unique(order)) == count
     widths = [
-        tokens.rows(row[None])["tokens"].shape[-1] for row in order.reshape(-1, 8)
+        tokens.rows({"index": row[None]})["tokens"].shape[-1]
+        for row in order.reshape(-1, 8)
     ]
     assert len(set(widths)) > 1
     assert set(widths) <= {16 * k for k in range(1, LENGTHS + 1)}
@@ -156,6 +157,39 @@ def test_batches_hold_every_text_once_and_texts_of_like_lengths(tiny_texts):
     assert np.mean(widths) < 48
     np.testing.assert_array_equal(tokens.order(0, count), order)
     assert (tokens.order(1, count) != order).any()
+
+
+def test_windows_show_the_whole_of_longer_texts(tmp_path):
+    """Texts count upwards, so that a window is a run of neighbours."""
+    source = tmp_path / "counted.csv"
+    long = [" ".join(f"n{k:02}" for k in range(30)) for _ in range(8)]
+    lines = ["text,label,split", *(f"{text},a,train" for text in long)]
+    lines += ["n00 n01,b,train"] * 8 + ["n00,a,test", "n01,b,test"] * 4
+    source.write_text("\n".join(lines))
+    splits = data.load(str(source), max_tokens=10, validation_fraction=0.2)
+    chosen = recipe.build(SMALL | {"data": str(source), "random_windows": 0.75})
+    inputs = Tokens(chosen, splits.train)
+    words = splits.tokenizer.get_vocab()
+    name = {number: word for word, number in words.items()}
+    firsts, shorts = [], set()
+    for epoch in range(40):
+        index = inputs.order(epoch, 8).reshape(1, 8)
+        batch = inputs.rows({"index": index, **inputs.draws(1, epoch)})["tokens"][0]
+        assert batch.shape == (8, 10)
+        for row, example in zip(batch, index[0]):
+            read = [name[token] for token in row if token]
+            if splits.train.lengths[example] == 30:
+                firsts.append(int(read[0][1:]))
+                assert read == [f"n{k:02}" for k in range(firsts[-1], firsts[-1] + 10)]
+            else:
+                shorts.add(" ".join(read))
+    assert shorts == {"n00 n01"}
+    assert set(firsts) == set(range(21))
+    kept = np.mean([first == 20 for first in firsts])
+    expected = 0.25 + 0.75 / 21
+    assert kept == pytest.approx(expected, abs=4 * (0.25 / len(firsts)) ** 0.5)
+    same = inputs.draws(1, 3)["window"]
+    np.testing.assert_array_equal(inputs.draws(1, 3)["window"], same)
 
 
 def test_cutting_the_padding_takes_no_token():

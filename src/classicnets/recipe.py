@@ -40,6 +40,7 @@ class Recipe:
     vocabulary_size: int = 20_000  # the most frequent words of the training split
     max_tokens: int = 400  # longer texts are cut
     keep_tokens: str = "last"  # of a longer text: first, last, or both ends
+    random_windows: float = 0.0  # share of longer training texts read at random places
     text_column: str = ""  # of a table; "": guessed by its name
     label_column: str = ""
 
@@ -90,7 +91,10 @@ POSITIVE = (
     *("epochs", "batch_size", "steps_per_call", "evaluation_batch_size"),
     *("max_tokens", "vocabulary_size"),
 )
-FRACTIONS = ("validation_fraction", "label_smoothing", "ema", "momentum")
+FRACTIONS = (
+    *("validation_fraction", "label_smoothing", "ema", "momentum"),
+    "random_windows",
+)
 FIELDS: dict[str, typing.Any] = typing.get_type_hints(Recipe)
 
 

@@ -69,12 +69,16 @@ class Examples:
         texts: the n texts that the inputs stand for; None for images.
         lengths: (n,) int32, the tokens of each text before it was cut to max_tokens;
             None for images.
+        whole: of training texts the tokens before they were cut, one text after
+            another, int32, and offsets (n + 1,): text i has those from offsets[i] up to
+            offsets[i + 1].
     """
 
     inputs: np.ndarray | Rows
     labels: np.ndarray
     texts: Sequence[str] | None = None
     lengths: np.ndarray | None = None
+    whole: tuple[np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -85,13 +85,15 @@ def text_splits(
     if not words.names:
         raise UserError(f"no training text of {name} has a word in it")
     tokenizer = options.tokenizer or build_vocabulary(words, options.vocabulary_size)
-    tokens, lengths = encode_words(
+    tokens, lengths, whole = encode_words(
         tokenizer,
         words,
         max_tokens=options.max_tokens,
         keep_tokens=options.keep_tokens,
     )
-    train = replace(raw.train, inputs=tokens, lengths=lengths)
+    train = replace(
+        raw.train, inputs=tokens, lengths=lengths, whole=(whole, words.offsets)
+    )
     return replace(
         raw,
         train=train,

@@ -68,9 +68,10 @@ def encode(
         one unknown token.
     """
     words = split_words(tokenizer, texts)
-    return encode_words(
+    rows, lengths, _ = encode_words(
         tokenizer, words, max_tokens=max_tokens, keep_tokens=keep_tokens
     )
+    return rows, lengths
 
 
 def load_tokenizer(path: str | os.PathLike[str]) -> "Tokenizer":
@@ -198,20 +199,27 @@ def build_vocabulary(words: Words, vocabulary_size: int) -> "Tokenizer":
 
 def encode_words(
     tokenizer: "Tokenizer", words: Words, *, max_tokens: int, keep_tokens: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """`encode` for texts that are cut into words already."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`encode` for texts that are cut into words already.
+
+    Returns:
+        Rows and lengths as `encode` does; and the token of every word of every text, as
+        `words.numbers` stand.
+    """
     known = tokenizer.get_vocab(with_added_tokens=False)
     unknown = known[UNKNOWN]
     tokens = np.fromiter(
         (known.get(name, unknown) for name in words.names), np.int32, len(words.names)
     )
-    return fill_rows(
-        tokens[words.numbers],
+    whole = tokens[words.numbers]
+    rows, lengths = fill_rows(
+        whole,
         words.offsets,
         unknown=unknown,
         max_tokens=max_tokens,
         keep_tokens=keep_tokens,
     )
+    return rows, lengths, whole
 
 
 def fill_rows(

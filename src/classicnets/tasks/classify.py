@@ -51,9 +51,8 @@ class Classify:
         """
         if image_size not in self._steps:
             self._steps[image_size] = self._compile(image_size)
-        index = batches["index"]
-        labels = self.splits.train.labels[index]
-        batches = {**batches, "label": labels, **self.inputs.rows(index)}
+        labels = self.splits.train.labels[batches["index"]]
+        batches = {**batches, "label": labels, **self.inputs.rows(batches)}
         return self._steps[image_size](self.inputs.arrays, batches, steps)
 
     def _for_size(self, image_size):

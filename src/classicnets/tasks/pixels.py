@@ -6,6 +6,7 @@ from keras import ops
 
 from classicnets import data, engine
 from classicnets.data import Examples, augmentation
+from classicnets.errors import UserError
 from classicnets.recipe import Recipe
 
 
@@ -13,6 +14,8 @@ class Pixels:
     """Training images (n, height, width, channels) uint8, on the device if they fit."""
 
     def __init__(self, recipe: Recipe, train: Examples):
+        if recipe.random_windows:
+            raise UserError("random_windows is for texts, and the data are images.")
         self.recipe = recipe
         self.images = train.inputs
         self.mean, self.deviation = _channel_statistics(train, recipe.normalize)
@@ -31,14 +34,15 @@ class Pixels:
             self.recipe, self.images.shape[1:3], steps, epoch=epoch
         )
 
-    def rows(self, index: np.ndarray) -> dict[str, np.ndarray]:
+    def rows(self, batches: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return what a call must be fed: nothing where the images are on the device.
 
         Args:
-            index: (rows, batch), the examples.
+            batches: `index` (rows, batch), the examples, and their draws.
         """
         if self.arrays:
             return {}
+        index = batches["index"]
         flat = self.images[index.reshape(-1)]
         return {"image": flat.reshape(*index.shape, *flat.shape[1:])}
 

@@ -29,6 +29,7 @@ class Tokens:
         self.arrays: dict = {}  # texts are small beside the work on them: fed
         self.tokens = train.inputs
         self.lengths = lengths(train.inputs)
+        self.whole = train.whole
 
     def order(self, epoch: int, count: int) -> np.ndarray:
         """Return `count` examples of an epoch so that neighbours are of like lengths.
@@ -49,13 +50,34 @@ class Tokens:
         return np.concatenate([whole.reshape(-1), order[calls * call :]])
 
     def draws(self, steps: int, epoch: int) -> dict[str, np.ndarray]:
-        """Return nothing: texts are not changed at random."""
-        return {}
+        """Draw where windows begin: `window` (steps, batch), a share of what is left.
 
-    def rows(self, index: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the tokens (rows, batch, length) of the examples `index`."""
-        flat = trim(self.tokens[index.reshape(-1)])
-        return {"tokens": flat.reshape(*index.shape, -1)}
+        It is -1 where the text is read as it was cut.
+        """
+        share = self.recipe.random_windows
+        if not share:
+            return {}
+        bits = np.random.Philox(key=[self.recipe.seed, (2 << 32) + epoch])
+        shape = (2, steps, self.recipe.batch_size)
+        chosen, place = np.random.Generator(bits).random(shape, dtype=np.float32)
+        return {"window": np.where(chosen < share, place, -1.0)}
+
+    def rows(self, batches: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the tokens (rows, batch, length) of a call's examples.
+
+        Args:
+            batches: `index` (rows, batch), the examples, and their draws.
+        """
+        index = batches["index"].reshape(-1)
+        tokens = np.array(self.tokens[index])
+        if "window" in batches and self.whole:
+            most = tokens.shape[1]
+            everything, offsets = self.whole
+            place, length = batches["window"].reshape(-1), np.diff(offsets)[index]
+            moved = (place >= 0) & (length > most)
+            first = (place * (length - most + 1)).astype(np.int64) + offsets[index]
+            tokens[moved] = everything[first[moved, None] + np.arange(most)]
+        return {"tokens": trim(tokens).reshape(*batches["index"].shape, -1)}
 
     def prepare(self, arrays, batch, targets, image_size):
         """Return one step's inputs and targets."""
