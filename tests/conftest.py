@@ -1,16 +1,22 @@
 """What every test starts from: its own cache, and small data made on the spot."""
 
+import csv
 import os
+import pathlib
 
+import numpy as np
+import pytest
+
+# Before a test module imports Keras and its backend.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
-import csv
-
-import numpy as np
-import pytest
+# Many tests train the same small network: JAX compiles it once. Kept from run to run.
+KEPT = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(KEPT))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
 @pytest.fixture(autouse=True)
