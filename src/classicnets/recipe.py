@@ -38,6 +38,7 @@ class Recipe:
 
     # Texts.
     vocabulary_size: int = 20_000  # the most frequent words of the training split
+    skip_top: int = 0  # the most frequent words, left out of every text
     max_tokens: int = 400  # longer texts are cut
     keep_tokens: str = "last"  # of a longer text: first, last, or both ends
     random_windows: float = 0.0  # share of longer training texts read at random places

@@ -83,6 +83,7 @@ def _train(recipe, runs, name, callbacks, verbose):
         channels=recipe.channels,
         resize=recipe.resize,
         vocabulary_size=recipe.vocabulary_size,
+        skip_top=recipe.skip_top,
         max_tokens=recipe.max_tokens,
         keep_tokens=recipe.keep_tokens,
         text_column=recipe.text_column,

@@ -89,6 +89,14 @@ def test_words_beyond_the_vocabulary_are_unknown(kept):
     }
 
 
+def test_the_first_words_of_keras_can_be_left_out(kept):
+    kept()
+    splits = data.load("imdb", vocabulary_size=7, skip_top=1, max_tokens=4)
+    assert splits.open_test().inputs.tolist() == [
+        *([5, 0, 0, 0], [6, 2, 0, 0], [5, 2, 2, 0], [6, 0, 0, 0])
+    ]
+
+
 def test_a_typed_sentence_gets_keras_numbers(kept):
     kept()
     tokenizer = data.load("imdb").tokenizer

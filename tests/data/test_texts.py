@@ -246,6 +246,22 @@ def test_texts_that_cannot_be_split_are_one_line(table, rows, message):
     assert "\n" not in str(raised.value)
 
 
+def test_skipping_every_word_is_refused(table):
+    with pytest.raises(UserError, match="skip_top 500 leaves no word of made"):
+        data.load(table(reviews(20)), skip_top=500)
+
+
+def test_words_left_out_make_room_for_others(table):
+    rows = [(f"film film film {word} film", k) for k, word in enumerate("ab")] * 10
+    plain = data.load(table(rows), max_tokens=2)
+    skipping = data.load(table(rows), max_tokens=2, skip_top=1)
+    assert plain.train.lengths.tolist() == [5] * len(plain.train)
+    assert skipping.train.lengths.tolist() == [1] * len(plain.train)
+    for examples in (skipping.train, skipping.validation, skipping.open_test()):
+        words = [skipping.tokenizer.id_to_token(row[0]) for row in examples.inputs]
+        assert words == ["ab"[label] for label in examples.labels]
+
+
 # Labels and bytes
 
 

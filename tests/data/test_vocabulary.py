@@ -20,8 +20,8 @@ from classicnets.data.vocabulary import (
 from classicnets.errors import UserError
 
 
-def learned(texts, size=1000):
-    return build_vocabulary(split_words(word_rules(), texts), size)
+def learned(texts, size=1000, skip_top=0):
+    return build_vocabulary(split_words(word_rules(), texts), size, skip_top)[0]
 
 
 def names(tokenizer):
@@ -98,6 +98,22 @@ def test_the_size_of_a_vocabulary_counts_padding_and_unknown():
     assert names(learned(["a a a b b c"], 4)) == ["[PAD]", "[UNK]", "a", "b"]
 
 
+def test_the_most_frequent_words_can_be_left_out(tmp_path):
+    texts = ["the cat's ? the ? THE end", "the", "cathedral the?"]
+    words = split_words(word_rules(), texts)
+    tokenizer, kept = build_vocabulary(words, 4, skip_top=2)
+    assert names(tokenizer) == ["[PAD]", "[UNK]", "cat's", "cathedral"]
+    path = tmp_path / "tokenizer.json"
+    path.write_text(tokenizer.to_str(), encoding="utf-8")
+    expected = [[2, 1], [1, 0], [3, 0]]
+    for each in (tokenizer, data.load_tokenizer(path)):
+        tokens, lengths = encode(each, texts, max_tokens=2)
+        assert tokens.tolist() == expected
+        assert lengths.tolist() == [2, 1, 1]
+    assert [kept.names[n] for n in kept.numbers] == ["cat's", "end", "cathedral"]
+    assert kept.offsets.tolist() == [0, 2, 2, 3]
+
+
 def test_a_text_about_padding_is_not_padding():
     tokenizer = learned(["[PAD] [UNK] pad"])
     assert names(tokenizer) == ["[PAD]", "[UNK]", "pad", "unk"]
@@ -161,7 +177,7 @@ FORK = """
 import os
 from classicnets.data.vocabulary import *
 texts = ["a b"] * 1000
-tokenizer = build_vocabulary(split_words(word_rules(), texts), 9)
+tokenizer, _ = build_vocabulary(split_words(word_rules(), texts), 9)
 child = os.fork()
 encode(tokenizer, texts, max_tokens=2)
 if child:
@@ -228,6 +244,7 @@ def test_a_tokenizer_of_another_kind_is_refused(tmp_path):
     ("option", "message"),
     [
         ({"vocabulary_size": 2}, "vocabulary_size must be 3 or more.*got 2"),
+        ({"skip_top": -1}, "skip_top must be 0 or more, got -1"),
         ({"max_tokens": 0}, "max_tokens must be 1 or more, got 0"),
         ({"keep_tokens": "middle"}, "must be first, last or ends, got 'middle'"),
     ],

@@ -56,6 +56,7 @@ def load(
     channels: int = 0,
     resize: str = "crop",
     vocabulary_size: int = 20_000,
+    skip_top: int = 0,
     max_tokens: int = 400,
     keep_tokens: str = "last",
     text_column: str = "",
@@ -79,6 +80,7 @@ def load(
         resize: "crop", "fit" or "stretch"; see `read_image`.
         vocabulary_size: how many words are known at most, 3 or more; the padding and
             the unknown word count.
+        skip_top: so many of the most frequent words are left out of every text.
         max_tokens: the length of a row of tokens, 1 or more.
         keep_tokens: "first", "last" or "ends"; see `encode`.
         text_column, label_column: the columns of a table; "" guesses by their names.
@@ -92,7 +94,7 @@ def load(
     """
     check_split_options(validation_fraction, split_seed)
     check_image_options(image_size, channels, resize)
-    check_text_options(vocabulary_size, max_tokens, keep_tokens)
+    check_text_options(vocabulary_size, skip_top, max_tokens, keep_tokens)
     options: dict[str, Any] = {
         "validation_fraction": validation_fraction,
         "split_seed": split_seed,
@@ -104,6 +106,7 @@ def load(
         validation_fraction=validation_fraction,
         split_seed=split_seed,
         vocabulary_size=vocabulary_size,
+        skip_top=skip_top,
         max_tokens=max_tokens,
         keep_tokens=keep_tokens,
         tokenizer=tokenizer,

@@ -16,7 +16,7 @@ import numpy as np
 
 from classicnets.data.examples import Splits
 from classicnets.data.texts import TextOptions, text_splits
-from classicnets.data.vocabulary import PADDING, UNKNOWN
+from classicnets.data.vocabulary import PADDING, UNKNOWN, leave_out
 from classicnets.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,7 +69,11 @@ def load_numbered(
     """
     arrays = _read(path)
     words = arrays["words"].tolist()
-    tokenizer = options.tokenizer or keras_tokenizer(words[: options.vocabulary_size])
+    tokenizer = options.tokenizer
+    if tokenizer is None:
+        tokenizer = keras_tokenizer(words[: options.vocabulary_size])
+        told = [word for word in words[_FIRST_WORD:] if word != _LOST]
+        leave_out(tokenizer, told[: options.skip_top])
     train = _texts(arrays["x_train"], arrays["offsets_train"], words)
     test = _texts(arrays["x_test"], arrays["offsets_test"], words)
     return text_splits(

@@ -35,6 +35,7 @@ class TextOptions:
     validation_fraction: float
     split_seed: int
     vocabulary_size: int
+    skip_top: int
     max_tokens: int
     keep_tokens: str
     tokenizer: "Tokenizer | None"
@@ -84,7 +85,13 @@ def text_splits(
     words = split_words(options.tokenizer or word_rules(), _texts(raw.train))
     if not words.names:
         raise UserError(f"no training text of {name} has a word in it")
-    tokenizer = options.tokenizer or build_vocabulary(words, options.vocabulary_size)
+    tokenizer = options.tokenizer
+    if tokenizer is None:
+        tokenizer, words = build_vocabulary(
+            words, options.vocabulary_size, options.skip_top
+        )
+        if not words.numbers.size:
+            raise UserError(f"skip_top {options.skip_top} leaves no word of {name}")
     tokens, lengths, whole = encode_words(
         tokenizer,
         words,

@@ -5,6 +5,7 @@ says all about them: other programs read it too.
 """
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,13 +111,17 @@ def load_tokenizer(path: str | os.PathLike[str]) -> "Tokenizer":
     return tokenizer
 
 
-def check_text_options(vocabulary_size: int, max_tokens: int, keep_tokens: str) -> None:
+def check_text_options(
+    vocabulary_size: int, skip_top: int, max_tokens: int, keep_tokens: str
+) -> None:
     """Refuse options that no text could have."""
     if vocabulary_size < 3:
         raise UserError(
             "vocabulary_size must be 3 or more, as it counts the padding and the "
             f"unknown word, got {vocabulary_size}"
         )
+    if skip_top < 0:
+        raise UserError(f"skip_top must be 0 or more, got {skip_top}")
     if max_tokens < 1:
         raise UserError(f"max_tokens must be 1 or more, got {max_tokens}")
     if keep_tokens not in KEEP_RULES:
@@ -176,25 +181,46 @@ def split_words(rules: "Tokenizer", texts: Sequence[str]) -> Words:
     return Words(list(words), np.concatenate(found), np.concatenate(offsets))
 
 
-def build_vocabulary(words: Words, vocabulary_size: int) -> "Tokenizer":
-    """A tokenizer that knows the most frequent words.
+def build_vocabulary(
+    words: Words, vocabulary_size: int, skip_top: int = 0
+) -> tuple["Tokenizer", Words]:
+    """A tokenizer that knows the most frequent words, and `words` as it cuts them.
 
     Args:
         words: of the training texts, cut by `word_rules`.
         vocabulary_size: 3 or more: the words, the padding and the unknown word. The
             tokenizer has fewer where the texts have fewer words.
+        skip_top: so many of the most frequent words are left out of every text.
     """
     from tokenizers import models
 
     counts = np.bincount(words.numbers, minlength=len(words.names))
     # Equally frequent words in the order of their characters: always the same one.
     order = sorted(range(len(counts)), key=lambda i: (-counts[i], words.names[i]))
+    skipped, order = order[:skip_top], order[skip_top:]
     kept = [words.names[i] for i in order[: vocabulary_size - 2]]
     known = {name: token for token, name in enumerate([PADDING, UNKNOWN, *kept])}
     tokenizer = word_rules()
     # Not added as special tokens: a text that says "[PAD]" must not become padding.
     tokenizer.model = models.WordLevel(known, unk_token=UNKNOWN)
-    return tokenizer
+    leave_out(tokenizer, [words.names[i] for i in skipped])
+    stays = ~np.isin(words.numbers, skipped)
+    offsets = np.concatenate([[0], np.cumsum(stays)])[words.offsets]
+    return tokenizer, Words(words.names, words.numbers[stays], offsets)
+
+
+def leave_out(tokenizer: "Tokenizer", names: Sequence[str]) -> None:
+    """Make a tokenizer drop words, which then do not count as tokens."""
+    from tokenizers import Regex, pre_tokenizers
+
+    if names:
+        any_of_them = rf"\A(?:{'|'.join(map(re.escape, names))})\z"
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                tokenizer.pre_tokenizer,
+                pre_tokenizers.Split(Regex(any_of_them), "removed"),
+            ]
+        )
 
 
 def encode_words(
