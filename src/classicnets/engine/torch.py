@@ -35,7 +35,7 @@ def _adam_step(optimizer, gradient, variable, learning_rate):
     step = int(optimizer.iterations) + 1
     torch._fused_adam_(
         [variable.value],
-        [gradient],
+        [gradient.contiguous()],  # it reads memory in the order of the variable
         [optimizer._momentums[place].value],
         [optimizer._velocities[place].value],
         [],
