@@ -45,12 +45,12 @@ def main() -> None:
             seconds[name].append(np.inf if reached is None else reached)
             rows += [(name, seed, n, *noted[n - 1]) for n in range(1, len(noted) + 1)]
             print(f"{name} seed {seed}: {noted}", file=sys.stderr, flush=True)
-    page = Path(options.out)
-    write_atomically(page, _page(seconds, rows).encode())
+    out = Path(options.out)
+    write_atomically(out, page(seconds, rows).encode())
     lines = ["contender,seed,epoch,seconds,validation_accuracy"]
     lines += [f"{name},{seed},{n},{s:.2f},{a:.4f}" for name, seed, n, s, a in rows]
-    write_atomically(page.with_suffix(".csv"), ("\n".join(lines) + "\n").encode())
-    print(page)
+    write_atomically(out.with_suffix(".csv"), ("\n".join(lines) + "\n").encode())
+    print(out)
 
 
 def train_ours(seed: int) -> list[tuple[float, float]]:
@@ -151,7 +151,16 @@ def _work(pipe, name, seed):
     pipe.send(train_ours(seed) if name.startswith("ours") else train_keras_2021(seed))
 
 
-def _page(seconds, rows):
+def page(
+    seconds: dict[str, list[float]],
+    rows: list[tuple[str, int, int, float, float]],
+) -> str:
+    """Return the page.
+
+    Args:
+        seconds: To the accuracy, by contender and seed; infinite where it was missed.
+        rows: (contender, seed, epoch, seconds, validation accuracy).
+    """
     facts = environment.describe("", "CPU")
     command = shlex.join(["python", "-m", "benchmarks.quality", *sys.argv[1:]])
     lines = [

@@ -12,12 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def run_benchmarks(*arguments):
+def run_benchmarks(*arguments, module="benchmarks"):
     paths = [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     environment.pop("CLASSICNETS_DATA", None)
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -62,3 +62,25 @@ def test_an_unknown_row_or_contender_is_named_with_the_nearest_one():
     wrong_name = run_benchmarks("--contenders", "pytorch-eager-float31")
     assert wrong_name.returncode == 2
     assert "Did you mean 'pytorch-eager-float32'?" in wrong_name.stderr
+
+
+def test_a_race_to_a_quality_is_compared_seed_by_seed():
+    from benchmarks import quality
+
+    seconds = {"ours-torch": [10.0, 20.0, 5.0], "keras2021": [30.0, 40.0, float("inf")]}
+    rows = [
+        (name, seed, 1, value, 0.85)
+        for name, values in seconds.items()
+        for seed, value in enumerate(values)
+    ]
+    page = quality.page(seconds, rows)
+    ours = next(line for line in page.splitlines() if line.startswith("| ours"))
+    assert "| 3.00 (2.00..inf) | 1 1 1 | 0.8500 0.8500 0.8500 |" in ours
+
+
+def test_a_race_of_an_unknown_backend_is_refused():
+    found = run_benchmarks("--help", module="benchmarks.quality")
+    assert "--backends" in found.stdout
+    found = run_benchmarks("--backends", "theano", module="benchmarks.quality")
+    assert found.returncode == 2
+    assert "backends must be among" in found.stderr
