@@ -38,6 +38,7 @@ def main() -> None:
     racers.append("keras2021")
     seconds: dict[str, list[float]] = {name: [] for name in racers}
     rows = []
+    out = Path(options.out)
     for seed in range(options.runs):
         for name in racers if seed % 2 == 0 else racers[::-1]:
             noted = _in_a_process(name, seed)
@@ -45,11 +46,11 @@ def main() -> None:
             seconds[name].append(np.inf if reached is None else reached)
             rows += [(name, seed, n, *noted[n - 1]) for n in range(1, len(noted) + 1)]
             print(f"{name} seed {seed}: {noted}", file=sys.stderr, flush=True)
-    out = Path(options.out)
-    write_atomically(out, page(seconds, rows).encode())
-    lines = ["contender,seed,epoch,seconds,validation_accuracy"]
-    lines += [f"{name},{seed},{n},{s:.2f},{a:.4f}" for name, seed, n, s, a in rows]
-    write_atomically(out.with_suffix(".csv"), ("\n".join(lines) + "\n").encode())
+        # After every seed: a run cut short keeps what it has.
+        write_atomically(out, page(seconds, rows).encode())
+        lines = ["contender,seed,epoch,seconds,validation_accuracy"]
+        lines += [f"{name},{seed},{n},{s:.2f},{a:.4f}" for name, seed, n, s, a in rows]
+        write_atomically(out.with_suffix(".csv"), ("\n".join(lines) + "\n").encode())
     print(out)
 
 
