@@ -7,8 +7,6 @@ counts tracing and compiling, and stops at the first validation that is good eno
 
 import argparse
 import multiprocessing
-import os
-import random
 import shlex
 import statistics
 import sys
@@ -19,7 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import machine
-from benchmarks.worker import TOKENS, VOCABULARY
+from benchmarks.worker import (
+    DROPOUT,
+    EMBEDDING,
+    TOKENS,
+    UNITS,
+    VOCABULARY,
+    choose_backend,
+)
 from classicnets import data, environment
 from classicnets.run import write_atomically
 
@@ -92,9 +97,9 @@ def train_keras_2021(seed: int) -> list[tuple[float, float]]:
     model = keras.Sequential(
         [
             keras.Input((TOKENS,), dtype="int32"),
-            layers.Embedding(VOCABULARY, 100),
-            layers.LSTM(64, dropout=0.5, return_sequences=True, unroll=True),
-            layers.LSTM(64, dropout=0.5, unroll=True),
+            layers.Embedding(VOCABULARY, EMBEDDING),
+            layers.LSTM(UNITS[0], dropout=DROPOUT, return_sequences=True, unroll=True),
+            layers.LSTM(UNITS[1], dropout=DROPOUT, unroll=True),
             layers.Dense(1, activation="sigmoid"),
         ]
     )
@@ -142,13 +147,7 @@ def _in_a_process(name, seed):
 
 
 def _work(pipe, name, seed):
-    os.environ |= {
-        "KERAS_BACKEND": name.partition("-")[2] or "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "JAX_PLATFORMS": "cpu",
-    }
-    random.seed(seed)
+    choose_backend(name.partition("-")[2] or "tensorflow")
     pipe.send(train_ours(seed) if name.startswith("ours") else train_keras_2021(seed))
 
 

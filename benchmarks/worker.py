@@ -182,18 +182,23 @@ class Turns:
         self.started = time.perf_counter()
 
 
+def choose_backend(backend: str) -> None:
+    """Make Keras, which is not imported yet, compute with `backend` on the CPU."""
+    os.environ |= {
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "-1",  # these are measurements of the CPU
+        "JAX_PLATFORMS": "cpu",
+    }
+
+
 def work(pipe: Connection, job: Job) -> None:
     """Train in this process until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that measures ends us
     log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.environ |= {
-        "KERAS_BACKEND": job.contender.backend,
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "-1",  # these are measurements of the CPU
-        "JAX_PLATFORMS": "cpu",
-    }
+    choose_backend(job.contender.backend)
     try:
         importlib.import_module(job.contender.module).train(job, Turns(pipe))
     except Exception as error:

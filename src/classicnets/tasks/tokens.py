@@ -69,11 +69,12 @@ class Tokens:
             batches: `index` (rows, batch), the examples, and their draws.
         """
         index = batches["index"].reshape(-1)
-        tokens = np.array(self.tokens[index])
+        tokens = self.tokens[index]  # a copy: index is an array
         if "window" in batches and self.whole:
             most = tokens.shape[1]
             everything, offsets = self.whole
-            place, length = batches["window"].reshape(-1), np.diff(offsets)[index]
+            place = batches["window"].reshape(-1)
+            length = offsets[index + 1] - offsets[index]
             moved = (place >= 0) & (length > most)
             first = (place * (length - most + 1)).astype(np.int64) + offsets[index]
             tokens[moved] = everything[first[moved, None] + np.arange(most)]
