@@ -10,29 +10,39 @@ import classicnets
 # and `errors`, which everyone may.
 ARROWS = {
     "errors": set(),
-    "figures": set(),
+    "pictures": set(),
+    "figures": {"pictures"},
     "progress": set(),
-    "tensorboard": set(),
+    "tensorboard": {"pictures"},
     "engine": set(),
     "networks": set(),
     "recipe": set(),
     "objectives": {"engine"},
     "optimization": {"engine", "recipe"},
     "data": {"recipe"},
-    "run": {"recipe", "tensorboard", "data"},
-    "report": {"run", "figures"},
+    "run": {"recipe", "tensorboard", "pictures", "data"},
+    "report": {"run", "figures", "pictures", "report_generative"},
+    "report_generative": {"run", "figures"},
     "checkpoint": {"run", "recipe"},
-    "tasks": {"objectives", "optimization", "networks", "data", "engine", "recipe"},
-    "evaluation": {"tasks", "data", "run", "engine", "recipe"},
+    "tasks": {
+        *("objectives", "optimization", "judging"),
+        *("networks", "data", "engine", "recipe"),
+    },
+    "judging": {"engine", "networks", "data"},
+    "sampling": {"run", "data", "pictures"},
+    "evaluation": {
+        *("tasks", "judging", "sampling", "data", "run", "engine", "recipe"),
+    },
     "training": {
         *("evaluation", "report", "checkpoint", "run", "recipe", "progress"),
         *("data", "networks", "tasks", "engine", "optimization", "environment"),
+        "sampling",
     },
     "environment": set(),
     "doctor": {"networks", "engine", "data", "objectives", "environment"},
     "cli": {
-        *("training", "evaluation", "report", "doctor", "figures"),
-        *("recipe", "run", "data", "networks"),
+        *("training", "evaluation", "report", "doctor", "figures", "pictures"),
+        *("recipe", "run", "data", "networks", "sampling"),
     },
     "__main__": {"cli"},
     "__init__": {"evaluation", "networks", "recipe", "run", "training"},
@@ -45,7 +55,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # Importing Keras starts a backend, so only these do it at their top.
 START_KERAS = {
     *("networks", "tasks", "engine", "training", "evaluation", "checkpoint"),
-    *("objectives", "optimization"),
+    *("objectives", "optimization", "judging"),
     # A part of the compiled step that data/ itself does not import.
     "data/augmentation.py",
 }

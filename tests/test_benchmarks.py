@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,3 +86,96 @@ def test_a_race_of_an_unknown_backend_is_refused():
     found = run_benchmarks("--backends", "theano", module="benchmarks.quality")
     assert found.returncode == 2
     assert "backends must be among" in found.stderr
+
+
+@pytest.fixture
+def faces(tmp_path, monkeypatch):
+    """Twenty grey JPEGs; the mean of all their pixels is 95."""
+    monkeypatch.setenv("CLASSICNETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "faces").mkdir()
+    for number in range(20):
+        pixels = np.full((96, 96, 3), 10 * number, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "faces" / f"{number}.jpg", quality=100)
+    return tmp_path / "faces"
+
+
+def test_ours_delivers_a_folder_from_a_process_of_its_own(faces):
+    from benchmarks import folders
+
+    reading = folders.in_a_process("ours", str(faces), epochs=3)
+    folders.check_alike([reading], 20)
+    assert reading.mean == pytest.approx(95 / 127.5 - 1, abs=0.01)
+    assert len(reading.seconds) == 3
+    assert reading.peak > reading.own
+    with pytest.raises(SystemExit, match="must deliver all 21 images"):
+        folders.check_alike([reading], 21)
+
+
+@pytest.mark.skipif(
+    os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow",
+    reason="imports TensorFlow",
+)
+@pytest.mark.parametrize("antialias", [False, True])
+def test_the_peer_delivers_the_batches_that_ours_does(faces, antialias):
+    from benchmarks import folders
+
+    theirs = folders.open_tfdata(str(faces), antialias=antialias)(0)
+    ours = folders.open_ours(str(faces))(0)
+    batches = [[np.asarray(batch) for batch in each] for each in (ours, theirs)]
+    levels = []
+    for found in map(np.concatenate, batches):
+        assert (found.shape, found.dtype) == ((20, 64, 64, 3), np.float32)
+        levels.append(np.sort(found.mean((1, 2, 3))))
+    assert levels[0] == pytest.approx(10 * np.arange(20) / 127.5 - 1, abs=0.01)
+    assert levels[0] == pytest.approx(levels[1], abs=0.01)
+
+
+def test_copies_of_a_folder_are_links(faces, tmp_path):
+    from benchmarks import folders
+
+    files = folders.image_files(str(faces))
+    (tmp_path / "copies").mkdir()
+    folders.link_copies(files, tmp_path / "copies", 3)
+    links = folders.image_files(str(tmp_path / "copies"))
+    assert len(links) == 60
+    assert all(link.samefile(files[n % 20]) for n, link in enumerate(links))
+
+
+def test_folders_are_compared_round_by_round(monkeypatch, tmp_path):
+    from benchmarks import folders_page
+
+    def reading(name, *seconds, copies=1):
+        return folders_page.Reading(
+            name, copies, 100 * copies, seconds, 3 * 2**20, 2**20, 0.0
+        )
+
+    rounds = [
+        [
+            reading("ours", 2.0, 0.1, 0.3, 0.2),
+            reading("tfdata2021", first, 1.0, 1.0, 1.0),
+            reading("tfdata2021-antialias", 4.0, 2.0, 2.0, 2.0),
+        ]
+        for first in (1.0, 3.0, 2.0)
+    ]
+    growth = [rounds[0][0], reading("ours", 8.0, 0.8, 0.8, 0.8, copies=4)]
+    monkeypatch.setattr(sys, "argv", ["folders", str(tmp_path)])
+    out = tmp_path / "page.md"
+    folders_page.write(out, rounds, growth, 5 * 2**20)
+    text = out.read_text(encoding="utf-8")
+    assert f"python -m benchmarks.folders {tmp_path.name}`" in text
+    assert "100 images, 5 MiB" in text
+    assert "epochs: 1 + 3" in text
+    peer = (
+        "| tfdata2021 | 2.00 | 50 | 1.00 (0.50..1.50) | 1.00 | 100 | 5.00 (5.00..5.00)"
+    )
+    assert f"{peer} | 3 | 1 |" in text
+    assert "| 400 | 5 | 50 | 500 | 3 | 1 |" in text
+    with out.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 3 * 4 + 4
+
+
+def test_a_folder_without_images_is_not_raced(tmp_path):
+    found = run_benchmarks(str(tmp_path), module="benchmarks.folders")
+    assert found.returncode == 2
+    assert "must hold images (.jpg, .jpeg, .png)" in found.stderr

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classicnets import figures, report
+from classicnets import figures, pictures, report, report_generative
 from classicnets import run as runs
 from classicnets.errors import UserError
 
@@ -278,6 +278,193 @@ def test_ticks_are_round_and_cover_the_values(low, high, expected):
 def test_a_single_value_has_ticks_around_it(value):
     found = figures.ticks(value, value, count=5)
     assert found[0] < value < found[-1]
+
+
+def generative(tmp_path, network, task):
+    recipe = f'network = "{network}"\ndata = "mnist"\nepochs = 30\ntask = "{task}"\n'
+    return runs.create(tmp_path / "runs", network, 0, recipe, {"backend": "jax"})
+
+
+def draw(run, *names, epochs=(), side=40):
+    """Pictures of noise in samples/, and an animation of those of the epochs."""
+    random = np.random.default_rng(0)
+    (run.path / "samples").mkdir()
+    grids = [f"epoch-{epoch:04d}" for epoch in epochs]
+    for name in (*names, *grids):
+        image = random.integers(256, size=(side, side, 3), dtype=np.uint8)
+        png = pictures.encode_png(image)
+        (run.path / "samples" / f"{name}.png").write_bytes(png)
+    if epochs:
+        frames = random.integers(256, size=(4, side, side, 3), dtype=np.uint8)
+        png = pictures.encode_animation(list(frames))
+        (run.path / "samples" / "training.png").write_bytes(png)
+
+
+VAE = {"examples": 10000, "elbo": 101.934, "reconstruction": 76.812, "kl": 25.122}
+VAE |= {"nll": 96.44, "importance_samples": 500, "protocol": "<b> 0 or 1", "seconds": 3}
+GAN = {"examples": 3500, "real_examples": 700, "fid": 23.456, "fid_floor": 3.21}
+GAN |= {"kid": 0.02345, "kid_deviation": 0.00213, "kid_floor": 0.00012, "seconds": 3}
+GAN |= {"features": "resnet20 <64>"}
+
+
+def test_the_page_of_a_vae_shows_its_bound_and_its_pictures(tmp_path):
+    run = generative(tmp_path, "conv_vae", "reconstruct")
+    for epoch in (1, 2, 3):
+        values = {"loss": 150 / epoch, "reconstruction": 140 / epoch, "kl": 5 + epoch}
+        values |= {f"validation_{name}": value + 1 for name, value in values.items()}
+        run.append_history({"epoch": epoch, "learning_rate": 1e-3, **values})
+    draw(run, "reconstructions", "interpolation", "latent", epochs=(5, 10, 15))
+    run.save_metrics("validation", VAE)
+    run.save_metrics("test", VAE)
+    (run.path / "decoder.keras").touch()
+    run.set_status("finished")
+    page = written(run)
+    assert "101.93 nats an image: negative ELBO on 10,000 test images" in page.text
+    assert "76.81 nats an image, reconstruction" in page.text
+    assert "25.12 nats an image, KL divergence" in page.text
+    assert "96.44 nats an image: negative log-likelihood at most" in page.text
+    assert "<b> 0 or 1" in page.text
+    assert "lower is better" in page.text
+    for chart in ("Loss, nats", "Reconstruction, nats", "KL divergence, nats"):
+        assert f"{chart} an image training validation" in page.text
+    assert "best validation 51, epoch 3" in page.text
+    assert page.tags.count("svg") == 4
+    # the last grid, two earlier ones, the animation, and three more pictures
+    assert page.tags.count("img") == 7
+    assert "Epoch 15, the last that was kept" in page.text
+    for heading in ("Reconstructions", "From one code to another", "The codes"):
+        assert heading in page.text
+    for command in ("evaluate", "sample", "reconstruct", "interpolate"):
+        assert f"classicnets {command} runs/conv_vae-0" in page.text
+    assert "yet" not in page.text
+
+
+def test_the_page_of_a_gan_shows_its_distances_and_what_they_rest_on(tmp_path):
+    run = generative(tmp_path, "wgan_gp", "generate")
+    for epoch in range(1, 5):
+        losses = {"critic_loss": -9.0, "distance": 10.0, "penalty": 0.1}
+        row = {"epoch": epoch, "learning_rate": 1e-4, **losses, "generator_loss": 3.0}
+        run.append_history(row | {"validation_kid": 0.1 if epoch % 2 else None})
+    draw(run, "interpolation", epochs=(2, 4))
+    run.save_metrics("validation", GAN)
+    source = report.write(run).read_text(encoding="utf-8")
+    page = Page(source)
+    says = "23.46 FID of 3,500 generated images against 700 real ones, validation"
+    assert says in page.text
+    assert "Real images against other real ones: 3.21" in page.text
+    assert "Features: resnet20 <64>" in page.text
+    assert "0.0234 ± 0.0021" in page.text
+    assert "real against real: 0.00012" in page.text
+    assert "The test split has not been opened" in page.text
+    assert page.tags.count("svg") == 6
+    kid = re.search(r"<svg[^>]*KID.*?</svg>", source, re.S).group(0)
+    assert kid.count("<circle") == 2
+    assert "classicnets reconstruct" not in page.text
+    assert "This run has no generator.keras yet" in page.text
+    assert "Reconstructions" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("network", "task"), [("vae", "reconstruct"), ("gan", "generate")]
+)
+def test_a_run_with_nothing_yet_says_so_and_leaves_the_rest_out(
+    tmp_path, network, task
+):
+    page = written(generative(tmp_path, network, task))
+    assert "No split has been measured yet" in page.text
+    assert "No epoch has been recorded" in page.text
+    assert "img" not in page.tags
+    assert page.tags.count("h2") == 4  # learning, use, recipe, environment
+
+
+def test_an_autoencoder_is_not_said_to_draw_samples(tmp_path):
+    run = generative(tmp_path, "autoencoder", "reconstruct")
+    run.save_metrics("test", {"examples": 10, "reconstruction": 80.0, "seconds": 1.0})
+    page = written(run)
+    assert "80.00 nats an image: reconstruction of 10 test images" in page.text
+    assert "classicnets reconstruct runs/autoencoder-0" in page.text
+    for absent in ("classicnets sample", "classicnets interpolate", "ELBO", "KL"):
+        assert absent not in page.text
+
+
+def test_an_elbo_below_zero_is_not_called_its_negative(tmp_path):
+    run = generative(tmp_path, "vae", "reconstruct")
+    run.save_metrics("test", VAE | {"elbo": -101.934})
+    page = written(run)
+    assert "-101.93 nats an image: ELBO on" in page.text
+    assert "nearer to 0 is better" in page.text
+
+
+def test_earlier_grids_are_thinned_and_in_the_order_of_epochs(tmp_path):
+    run = generative(tmp_path, "dcgan", "generate")
+    epochs = [1, *range(500, 12_001, 500)]
+    draw(run, epochs=epochs)
+    shown = [int(n) for n in re.findall(r"Epoch (\d+)", written(run).text)]
+    assert shown[0] == 12_000
+    assert len(shown) == 1 + 8
+    assert shown[1:] == sorted(shown[1:])
+    assert (shown[1], shown[-1]) == (1, 11_500)
+
+
+def test_a_page_of_large_pictures_stays_a_few_megabytes(tmp_path):
+    run = generative(tmp_path, "dcgan", "generate")
+    draw(run, "interpolation", epochs=range(1, 12), side=400)
+    source = report.write(run).read_text()
+    page = Page(source)
+    assert len(source) < 5_000_000  # of noise, the worst there is
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert not re.search(r"https?://|@import|url\(", source)
+    sizes = [opened(link).size for link in page.links]
+    assert sizes[0] == (400, 400)
+    assert max(max(size) for size in sizes[2:10]) == 288
+
+
+def test_a_broken_picture_is_the_users_to_know(tmp_path):
+    run = generative(tmp_path, "gan", "generate")
+    draw(run, "interpolation")
+    (run.path / "samples" / "interpolation.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"interpolation\.png must be a picture"):
+        report.write(run)
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "says"),
+    [
+        (0.02345, 0.00213, "0.0234 ± 0.0021"),
+        (0.5, 0.25, "0.50 ± 0.25"),
+        (0.000123456, 0.0000456, "0.000123 ± 0.000046"),
+        (31.25, 12.0, "31 ± 12"),
+        (0.25, 0, "0.2500"),
+        (None, None, "–"),
+    ],
+)
+def test_a_deviation_is_written_with_two_digits(mean, deviation, says):
+    assert report_generative.with_deviation(mean, deviation) == says
+
+
+def test_the_program_of_the_page_makes_images(tmp_path, monkeypatch):
+    keras = pytest.importorskip("keras")
+    run = generative(tmp_path, "gan", "generate")
+    noise = keras.Input((7,))
+    grey = keras.layers.Dense(4 * 4, activation="sigmoid")(noise) * 255
+    image = keras.layers.Reshape((4, 4, 1))(keras.ops.cast(grey, "uint8"))
+    keras.Model(noise, image).save(run.path / "generator.keras")
+    source = html.unescape(report.write(run).read_text())
+    program = re.search(r"<pre>(import keras.*?)</pre>", source, re.S).group(1)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(program, names)
+    assert names["images"].shape == (16, 4, 4, 1)
+    assert names["images"].dtype == np.uint8
+
+
+def test_long_numbers_have_room_beside_the_chart():
+    line = figures.Line("learning rate", [(1, 1e-4), (2, 1e-4)])
+    svg = figures.chart("Learning rate", [line])
+    numbers = re.findall(r'anchor="end" x="(\d+)"[^>]*>([^<]+)<', svg)
+    assert "0.000105" in [text for _, text in numbers]
+    # 13 pixels high: a digit is about 7.5 wide
+    assert all(int(x) >= 7.5 * len(text) for x, text in numbers)
 
 
 def opened(uri):

@@ -1,8 +1,11 @@
 """Event files, read back by a reader that is not ours."""
 
+import io
 import struct
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from classicnets import tensorboard
 
@@ -31,6 +34,25 @@ def test_tensorflow_reads_what_was_written(tmp_path):
     assert values == {"loss": 0.5, "验证": float("inf")}
     assert third.step == 7
     assert third.session_log.status == tensorflow.compat.v1.SessionLog.START
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tensorflow_reads_a_picture_as_it_was(tmp_path, channels):
+    tensorflow = pytest.importorskip("tensorflow")
+    image = np.random.default_rng(0).integers(256, size=(300, 170, channels))
+    path = tensorboard.new_file(tmp_path)
+    tensorboard.write_image(path, "samples", image.astype(np.uint8), 40)
+
+    _, record = tensorflow.data.TFRecordDataset(str(path))
+    event = tensorflow.compat.v1.Event.FromString(record.numpy())
+    assert event.step == 40
+    (value,) = event.summary.value
+    assert value.tag == "samples"
+    assert value.WhichOneof("value") == "image"
+    shape = value.image.height, value.image.width, value.image.colorspace
+    assert shape == (300, 170, channels)
+    drawn = Image.open(io.BytesIO(value.image.encoded_image_string))
+    np.testing.assert_array_equal(np.atleast_3d(np.asarray(drawn)), image)
 
 
 def test_files_started_within_one_second_are_kept_apart_and_in_order(tmp_path):

@@ -41,12 +41,14 @@ def list_() -> None:
     """Show the networks, recipes and data sets."""
     from classicnets import recipe
     from classicnets.data import DATASETS
-    from classicnets.networks import NETWORKS
+    from classicnets.networks import NETWORKS, PAIRS
 
     click.echo("networks")
     for family in dict.fromkeys(family for family, _ in NETWORKS.values()):
         names = [name for name, (home, _) in NETWORKS.items() if home == family]
-        click.echo(f"  {family:14}{' '.join(names)}")
+        click.echo(f"  {family:18}{' '.join(names)}")
+    click.echo("\npairs of a generator and a critic")
+    click.echo(f"  {' '.join(PAIRS)}")
     click.echo("\nrecipes")
     for name in recipe.names():
         found = recipe.load(name)
@@ -146,9 +148,12 @@ def evaluate(run, split, data, as_json, backend) -> None:
     if as_json:
         click.echo(json.dumps(metrics))
         return
-    for key in ("examples", "loss", "top1", "top5", "seconds"):
-        value = metrics[key]
-        click.echo(f"{key:10}{value if isinstance(value, int) else f'{value:.4f}'}")
+    width = max(len(key) for key in metrics) + 2
+    for key, value in metrics.items():
+        if isinstance(value, int | str) or value is None:
+            click.echo(f"{key:{width}}{value}")
+        elif isinstance(value, float):
+            click.echo(f"{key:{width}}{value:.4f}")
 
 
 @commands.command()
@@ -196,6 +201,56 @@ def predict(run, inputs, texts, top, as_json, backend) -> None:
 
 @commands.command()
 @click.argument("run")
+@click.option("-n", "count", default=64, type=click.IntRange(1, 10_000))
+@click.option("--seed", default=0, type=click.IntRange(0), help="Of the noise.")
+@click.option("-o", "--output", help="PNG file; in the run's samples/ by default.")
+@click.option("--backend", type=click.Choice(BACKENDS))
+def sample(run, count, seed, output, backend) -> None:
+    """Draw new images with a RUN of a GAN or a VAE."""
+    opened, output = _open(run), _png(output)
+    with _backend(backend):
+        from classicnets import pictures, sampling
+    sheet = pictures.grid(sampling.sample(opened, count, seed))
+    click.echo(_write(opened, sheet, output, f"sample-{seed}"))
+
+
+@commands.command()
+@click.argument("run")
+@click.argument("inputs", nargs=-1)
+@click.option("-o", "--output", help="PNG file; in the run's samples/ by default.")
+@click.option("--backend", type=click.Choice(BACKENDS))
+def reconstruct(run, inputs, output, backend) -> None:
+    """Give images back with a RUN of an autoencoder or a VAE.
+
+    INPUTS are image files and folders of them; without any, validation images.
+    """
+    opened, output = _open(run), _png(output)
+    with _backend(backend):
+        from classicnets import evaluation, pictures, sampling
+    images = evaluation.images(opened, inputs, most=64)
+    sheet = pictures.pairs(images, sampling.reconstruct(opened, images))
+    click.echo(_write(opened, sheet, output, "reconstructed"))
+
+
+@commands.command()
+@click.argument("run")
+@click.option("-n", "rows", default=8, type=click.IntRange(1, 100), help="Ways.")
+@click.option("--steps", default=10, type=click.IntRange(2, 100), help="Images a way.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="Of the ends.")
+@click.option("-o", "--output", help="PNG file; in the run's samples/ by default.")
+@click.option("--backend", type=click.Choice(BACKENDS))
+def interpolate(run, rows, steps, seed, output, backend) -> None:
+    """Go from one random image to another with a RUN of a GAN or a VAE."""
+    opened, output = _open(run), _png(output)
+    with _backend(backend):
+        from classicnets import pictures, sampling
+    images = sampling.interpolate(opened, rows, steps, seed)
+    sheet = pictures.grid(images, columns=steps)
+    click.echo(_write(opened, sheet, output, f"interpolation-{seed}"))
+
+
+@commands.command()
+@click.argument("run")
 def report(run) -> None:
     """Write a RUN's page anew."""
     from classicnets import report as pages
@@ -214,7 +269,8 @@ def data() -> None:
 @click.option("--channels", default="0", type=click.Choice(["0", "1", "3"]))
 @click.option("--resize", default="crop", help="crop, fit or stretch.")
 @click.option("--allow-corrupt", is_flag=True)
-def prepare(folder, image_size, channels, resize, allow_corrupt) -> None:
+@click.option("--unlabelled", is_flag=True, help="One heap, for tasks without labels.")
+def prepare(folder, image_size, channels, resize, allow_corrupt, unlabelled) -> None:
     """Decode a FOLDER of images once, into the cache."""
     from classicnets import data
 
@@ -224,13 +280,14 @@ def prepare(folder, image_size, channels, resize, allow_corrupt) -> None:
         channels=int(channels),
         resize=resize,
         allow_corrupt=allow_corrupt,
+        labelled=not unlabelled,
     )
     for note in splits.notes:
         click.echo(note)
+    classes = "" if unlabelled else f" {len(splits.class_names)} classes;"
     click.echo(
         f"{len(splits.train):,} to train on, {len(splits.validation):,} to validate;"
-        f" {len(splits.class_names)} classes;"
-        f" images {'x'.join(map(str, splits.train.inputs.shape[1:]))}"
+        f"{classes} images {'x'.join(map(str, splits.train.inputs.shape[1:]))}"
     )
 
 
@@ -300,6 +357,29 @@ def _open(path: str):
     from classicnets.run import Run
 
     return Run(path)
+
+
+def _png(path: str | None) -> Path | None:
+    """Check where a picture shall go, before the work."""
+    if path is None:
+        return None
+    if not path.lower().endswith(".png"):
+        raise UserError(f"-o must name a .png file, got {path!r}.")
+    if not Path(path).absolute().parent.is_dir():
+        raise UserError(f"-o must name a file in a folder that exists, got {path!r}.")
+    return Path(path)
+
+
+def _write(run, sheet, output: Path | None, name: str) -> Path:
+    """Write a picture whole or not at all, and return its path."""
+    from classicnets import pictures
+    from classicnets.run import write_atomically
+
+    content = pictures.encode_png(sheet)
+    if output is None:
+        return run.save_picture(name, content)
+    write_atomically(output, content)
+    return output
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -8,16 +8,18 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from classicnets import data
+from classicnets import data, judging, sampling
 from classicnets.data import Examples, Splits
 from classicnets.data.images import EXTENSIONS
 from classicnets.errors import UserError
 from classicnets.run import Run
-from classicnets.tasks import classify
+from classicnets.tasks import bounds, classify
 
 SPLITS = ("train", "validation", "test")
 SHOWN = 24  # right, and as many wrong, examples kept for the report
 SHOWN_TEXT = 600  # characters
+IMPORTANCE_SAMPLES = 100  # codes an image for a VAE's likelihood
+MOST_GENERATED = 10_000  # images, for FID and KID
 
 
 def evaluate(
@@ -27,7 +29,7 @@ def evaluate(
     data: str | None = None,
     splits: Splits | None = None,
 ) -> dict[str, Any]:
-    """Judge a run's model on every example of a split.
+    """Judge a run's network on every example of a split.
 
     Args:
         run: A finished run.
@@ -36,9 +38,12 @@ def evaluate(
         splits: The run's own data, if they are already open.
 
     Returns:
-        `examples` counted, `loss` in nats, `top1`, `top5`, `f1` and `auc` (means over
-        the classes) in 0..1, `per_class`, `confusion` (rows are true classes), for
-        texts `by_length`, and `seconds`. Also in metrics.json.
+        `examples` counted and `seconds`. Of a classifier `loss` in nats, `top1`,
+        `top5`, `f1` and `auc` (means over the classes) in 0..1, `per_class`,
+        `confusion` (rows are true classes), for texts `by_length`. Of an autoencoder or
+        a VAE what `bounds.judge` returns, of a GAN what `judging.judge_generator` does:
+        as many images are generated as the split has, 10,000 at most. Also in
+        metrics.json.
 
     Raises:
         UserError: If there is no such split, no model yet, or the data do not fit.
@@ -46,24 +51,51 @@ def evaluate(
     if split not in SPLITS:
         raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
     splits = splits or load_data(run, data)
+    examples = splits.open_test() if split == "test" else getattr(splits, split)
+    judge = {
+        "classify": _judge_classes,
+        "reconstruct": _judge_reconstructions,
+        "generate": _judge_samples,
+    }[run.recipe.task]
+    started = time.monotonic()
+    metrics, shown = judge(run, split, splits, examples)
+    metrics["seconds"] = time.monotonic() - started
+    if data is None:
+        run.save_metrics(split, metrics)
+        if shown:
+            run.save_samples(split, shown)
+    return metrics
+
+
+def _judge_classes(run, split, splits, examples):
     class_names = run.environment["class_names"]
     if list(splits.class_names) != class_names:
         raise UserError(
             f"the model knows the classes {_short(class_names)},"
             f" {splits.name} has {_short(splits.class_names)}."
         )
-    examples = splits.open_test() if split == "test" else getattr(splits, split)
-    started = time.monotonic()
     found = logits(run, examples.inputs)
     metrics = classify.judge(found, examples.labels, splits.class_names)
     if examples.lengths is not None:
         right = found.argmax(axis=1) == examples.labels
         metrics["by_length"] = _by_length(examples.lengths, right)
-    metrics["seconds"] = time.monotonic() - started
-    if data is None:
-        run.save_metrics(split, metrics)
-        run.save_samples(split, _samples(found, examples))
-    return metrics
+    return metrics, _samples(found, examples)
+
+
+def _judge_reconstructions(run, split, splits, examples):
+    network = run.model.layers[-1]  # under the scaling of pixels
+    samples = IMPORTANCE_SAMPLES if split == "test" else 0
+    return bounds.judge(network, run.recipe, examples.inputs, samples=samples), {}
+
+
+def _judge_samples(run, split, splits, examples):
+    count = min(len(examples), MOST_GENERATED)
+    # Any of them: a set may be sorted by its classes.
+    real = examples.inputs[sampling.some(len(examples), count, run.recipe.split_seed)]
+    # What real images score against other real ones is the least one can hope for.
+    other = splits.train if split != "train" else splits.validation
+    fake = sampling.sample(run, count, seed=run.recipe.split_seed)
+    return judging.judge_generator(real, fake, other.inputs), {}
 
 
 def load_data(run: Run, source: str | None = None) -> Splits:
@@ -77,11 +109,12 @@ def load_data(run: Run, source: str | None = None) -> Splits:
         "tokenizer": run.tokenizer,
     }
     if run.tokenizer is None:
-        height, _, channels = run.model.input_shape[1:]
+        height, _, channels = _image_shape(run)
         options = {
             "image_size": height,
             "channels": channels,
             "resize": recipe.resize,
+            "labelled": recipe.task == "classify",
         }
     return data.load(
         source or recipe.data,
@@ -207,6 +240,40 @@ def image_predictions(
             if "error" not in result:
                 result["classes"] = _most_probable(run, next(rows), top)
             yield result
+
+
+def images(
+    run: Run, paths: Sequence[str | Path | BinaryIO], *, most: int
+) -> np.ndarray:
+    """Read images as a run's network takes them.
+
+    Args:
+        run: A finished run on images.
+        paths: Files and folders of them; without any, images of the validation split.
+        most: How many at most.
+
+    Returns:
+        (n, height, width, channels) uint8.
+
+    Raises:
+        UserError: For what is not an image.
+    """
+    if not paths:
+        return np.asarray(load_data(run).validation.inputs[:most])
+    height, _, channels = _image_shape(run)
+    return np.stack(
+        [
+            data.read_image(
+                path, image_size=height, channels=channels, resize=run.recipe.resize
+            )
+            for path in itertools.islice(_files(paths), most)
+        ]
+    )
+
+
+def _image_shape(run: Run) -> tuple[int, int, int]:
+    network = run.load("critic") if run.recipe.task == "generate" else run.model
+    return network.input_shape[1:]
 
 
 def _most_probable(run: Run, row: np.ndarray, top: int) -> list[dict[str, Any]]:

@@ -12,16 +12,18 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from classicnets.pictures import COLOURS, ticks
 
 # In the chart's own units; the page scales it to the width it has.
 _WIDTH, _HEIGHT = 420, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 40
 
-# Wong's colours (Nature Methods 8:441, 2011): told apart by colour-blind readers.
-_BLUE, _VERMILION = (0, 114, 178), (213, 94, 0)
+_BLUE, _VERMILION = COLOURS[:2]
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,12 @@ def chart(title: str, lines: Sequence[Line], *, percent: bool = False) -> str:
     y_ticks = ticks(min(ys), max(ys), count=5)
     x_low, x_high = min(xs), max(xs)
     y_low, y_high = y_ticks[0], y_ticks[-1]
+    # Room for the longest number beside the chart, such as 0.000105.
+    left = max(_LEFT, 8 + 8 * max(len(_number(y, percent)) for y in y_ticks))
 
     def across(x: float) -> float:
         share = (x - x_low) / (x_high - x_low) if x_high > x_low else 0.5
-        return _LEFT + 6 + share * (_WIDTH - _LEFT - _RIGHT - 12)
+        return left + 6 + share * (_WIDTH - left - _RIGHT - 12)
 
     def down(y: float) -> float:
         return _TOP + (y_high - y) / (y_high - y_low) * (_HEIGHT - _TOP - _BOTTOM)
@@ -66,9 +70,9 @@ def chart(title: str, lines: Sequence[Line], *, percent: bool = False) -> str:
     parts = [f'<svg viewBox="{size}" role="img" aria-label="{label}">']
     for y in y_ticks:
         parts.append(
-            f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" '
+            f'<line class="grid" x1="{left}" x2="{_WIDTH - _RIGHT}" '
             f'y1="{down(y):.1f}" y2="{down(y):.1f}"/>'
-            f'<text class="tick" text-anchor="end" x="{_LEFT - 8}" '
+            f'<text class="tick" text-anchor="end" x="{left - 8}" '
             f'y="{down(y) + 4:.1f}">{_number(y, percent)}</text>'
         )
     for x in x_ticks:
@@ -78,7 +82,7 @@ def chart(title: str, lines: Sequence[Line], *, percent: bool = False) -> str:
                 f'y="{_HEIGHT - _BOTTOM + 18}">{x:g}</text>'
             )
     parts.append(
-        f'<text class="tick" text-anchor="middle" x="{(_LEFT + _WIDTH) / 2:.0f}" '
+        f'<text class="tick" text-anchor="middle" x="{(left + _WIDTH) / 2:.0f}" '
         f'y="{_HEIGHT - 4}">epoch</text>'
     )
     for line in lines:
@@ -93,18 +97,6 @@ def chart(title: str, lines: Sequence[Line], *, percent: bool = False) -> str:
                 f"<title>{html.escape(says)}</title></circle>"
             )
     return "".join([*parts, "</svg>"])
-
-
-def ticks(low: float, high: float, *, count: int) -> list[float]:
-    """Round numbers from at or below `low` to at or above `high`, about `count`."""
-    if high <= low:
-        margin = abs(low) * 0.1 or 0.1
-        low, high = low - margin, high + margin
-    rough = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = min((m * power for m in (1, 2, 5, 10)), key=lambda s: abs(s - rough))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [float(f"{k * step:.10g}") for k in range(first, last + 1)]
 
 
 def picture(image: np.ndarray, *, largest: int = 128) -> tuple[str, int, int]:
@@ -122,6 +114,33 @@ def picture(image: np.ndarray, *, largest: int = 128) -> tuple[str, int, int]:
     drawn.thumbnail((largest, largest), Image.Resampling.LANCZOS)
     factor = max(1, round(96 / max(drawn.size)))
     return _data_uri(drawn), drawn.width * factor, drawn.height * factor
+
+
+def sheet(path: Path, *, largest: int | None = None) -> tuple[str, int, int]:
+    """Takes a picture of the run's folder into a page.
+
+    Args:
+        path: of a PNG; an animated one stays as it is.
+        largest: pixels a side above which it is made smaller; None: never.
+
+    Returns:
+        A data URI, the width and the height.
+
+    Raises:
+        OSError: the file is no picture.
+    """
+    with Image.open(path) as drawn:
+        if largest is None or max(drawn.size) <= largest:
+            return _uri(path.read_bytes()), drawn.width, drawn.height
+        drawn.load()
+        # Not thumbnail: of a picture with a palette it would take the nearest pixels.
+        small = drawn.convert("L" if drawn.mode == "L" else "RGB")
+    small.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+    if small.mode == "RGB":
+        # 128 colours: a third of the bytes, and in a small copy the eye misses none.
+        few = small.resize((128, 128), Image.Resampling.NEAREST).quantize(128)
+        small = small.quantize(palette=few, dither=Image.Dither.NONE)
+    return _data_uri(small), small.width, small.height
 
 
 def confusion_picture(confusion: np.ndarray) -> tuple[str, int]:
@@ -156,7 +175,11 @@ def _number(value: float, percent: bool, *, digits: int = 3) -> str:
 def _data_uri(image: Image.Image) -> str:
     data = io.BytesIO()
     image.save(data, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+    return _uri(data.getvalue())
+
+
+def _uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def architecture(rows: Sequence[tuple[str, Sequence[int | None]]]) -> Image.Image:

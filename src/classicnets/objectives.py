@@ -1,6 +1,14 @@
-"""Losses as pure functions. Each returns a scalar, averaged over the batch."""
+"""Losses as pure functions, in nats or in units of the scores.
+
+Those of an image return one number an example, (batch,); the others a scalar, averaged
+over the batch. All are computed in float32.
+"""
+
+import math
 
 from keras import ops
+
+from classicnets import engine
 
 
 def cross_entropy(logits, targets):
@@ -17,3 +25,123 @@ def cross_entropy(logits, targets):
 def smooth(targets, amount):
     """Move `amount` of each target evenly to all classes (1512.00567, section 7)."""
     return targets * (1.0 - amount) + amount / targets.shape[-1]
+
+
+# -- autoencoder and VAE (Kingma & Welling 2013, 1312.6114) ----------------------------
+
+
+def bernoulli_reconstruction(log_odds, images):
+    """-log p(x|z) of pixels that are on with the given odds, summed: (batch,) nats.
+
+    For grey pixels it is the cross-entropy of two coins; its least value is then not 0.
+
+    Args:
+        log_odds: (batch, ...).
+        images: The same shape, in [0, 1].
+    """
+    log_odds = ops.cast(log_odds, "float32")
+    # log(1 + e^a) - a x, which is safe for large a of either sign.
+    return _sum_of_each(ops.softplus(log_odds) - log_odds * images)
+
+
+def gaussian_reconstruction(means, images, deviation=1.0):
+    """-log p(x|z) of pixels that are normal around the means, summed: (batch,) nats.
+
+    Args:
+        means: (batch, ...).
+        images: The same shape.
+        deviation: Of every pixel, in the unit of the images.
+    """
+    errors = (ops.cast(means, "float32") - images) / deviation
+    constant = math.log(deviation) + 0.5 * math.log(2.0 * math.pi)
+    return _sum_of_each(0.5 * ops.square(errors) + constant)
+
+
+def kl_to_standard_normal(mean, log_variance):
+    """KL(N(mean, variance) || N(0, 1)), (batch,) nats (appendix B).
+
+    Args:
+        mean, log_variance: (batch, latent_size).
+    """
+    mean, log_variance = ops.cast(mean, "float32"), ops.cast(log_variance, "float32")
+    return 0.5 * ops.sum(
+        ops.square(mean) + ops.exp(log_variance) - 1.0 - log_variance, axis=-1
+    )
+
+
+def draw_code(mean, log_variance, noise):
+    """z = mean + deviation * noise: a draw that gradients pass through (section 2.4).
+
+    Args:
+        mean, log_variance: (batch, latent_size).
+        noise: The same shape, from N(0, 1).
+    """
+    return mean + ops.exp(0.5 * log_variance) * ops.cast(noise, mean.dtype)
+
+
+def log_standard_normal(codes):
+    """log N(codes; 0, 1), (batch,) nats."""
+    return -gaussian_reconstruction(ops.zeros_like(codes), codes)
+
+
+def importance_weighted_bound(log_weights):
+    """log of the mean weight, (batch,): a lower bound of log p(x) (1509.00519, eq. 8).
+
+    Args:
+        log_weights: (k, batch), log p(x|z) + log p(z) - log q(z|x) of k draws. With
+            k = 1 it is the ELBO of that draw.
+    """
+    return ops.logsumexp(log_weights, axis=0) - math.log(log_weights.shape[0])
+
+
+# -- adversarial -----------------------------------------------------------------------
+
+
+def gan_discriminator(real_scores, fake_scores):
+    """-(E[log D(x)] + E[log(1 - D(G(z)))]), where D = sigmoid (1406.2661, eq. 1).
+
+    Args:
+        real_scores, fake_scores: (batch, 1), log-odds of being real.
+    """
+    return ops.mean(ops.softplus(-real_scores)) + ops.mean(ops.softplus(fake_scores))
+
+
+def gan_generator(fake_scores):
+    """-E[log D(G(z))], which does not saturate (1406.2661, section 3)."""
+    return ops.mean(ops.softplus(-fake_scores))
+
+
+def gan_saturating_generator(fake_scores):
+    """E[log(1 - D(G(z)))], the game's own (1406.2661, eq. 1)."""
+    return -ops.mean(ops.softplus(fake_scores))
+
+
+def wasserstein_distance(real_scores, fake_scores):
+    """E[f(x)] - E[f(G(z))]; the critic's loss is its negative (1701.07875, eq. 2)."""
+    return ops.mean(real_scores) - ops.mean(fake_scores)
+
+
+def wasserstein_generator(fake_scores):
+    """-E[f(G(z))] (1701.07875, algorithm 1)."""
+    return -ops.mean(fake_scores)
+
+
+def gradient_penalty(critic, real, fake, mix):
+    """Squared distance of the critic's gradient norm from 1 (1704.00028, eq. 3).
+
+    Args:
+        critic: From images to scores (batch, 1); an image's score must depend on that
+            image alone, so no batch normalization (section 4).
+        real, fake: (batch, height, width, channels), float32.
+        mix: (batch,), drawn from U[0, 1]: the place between them, one an example.
+    """
+    mix = ops.reshape(mix, (-1,) + (1,) * (len(real.shape) - 1))
+    between = mix * real + (1.0 - mix) * fake
+    gradients = engine.input_gradients(critic, between)
+    squared_norms = _sum_of_each(ops.square(gradients))
+    norms = ops.sqrt(squared_norms + 1e-12)  # sqrt has no gradient at 0
+    return ops.mean(ops.square(norms - 1.0))
+
+
+def _sum_of_each(x):
+    return ops.sum(x, axis=tuple(range(1, len(x.shape))))

@@ -14,13 +14,18 @@ def optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     options: dict[str, Any] = {"learning_rate": recipe.learning_rate}
     if recipe.gradient_clip:
         options["global_clipnorm"] = recipe.gradient_clip
+    betas = {"beta_1": recipe.beta_1, "beta_2": recipe.beta_2}
+    built: keras.optimizers.Optimizer
     if recipe.optimizer == "sgd":
         options |= {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
         built = SGD(recipe, **options)
     elif recipe.optimizer == "adam":
-        built = Adam(recipe, **options)
+        built = Adam(recipe, **options, **betas)
+    elif recipe.optimizer == "rmsprop":
+        # As in WGAN's own code: PyTorch's decay of 0.99, where Keras has 0.9.
+        built = RMSprop(recipe, rho=0.99, epsilon=1e-8, **options)
     else:
-        built = AdamW(weight_decay=recipe.weight_decay, **options)
+        built = AdamW(weight_decay=recipe.weight_decay, **options, **betas)
     if recipe.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(built)
     return built
@@ -46,6 +51,10 @@ class _CoupledDecay:
 
 class SGD(_CoupledDecay, keras.optimizers.SGD):
     """Stochastic gradient descent with momentum and coupled L2."""
+
+
+class RMSprop(_CoupledDecay, keras.optimizers.RMSprop):
+    """RMSprop (Tieleman & Hinton 2012) with coupled L2."""
 
 
 class _FastAdam:

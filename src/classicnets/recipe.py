@@ -54,13 +54,30 @@ class Recipe:
     progressive_sizes: list = dataclasses.field(default_factory=list)
     # [[first epoch, pixels a side], ...]: smaller pictures at first
 
+    # Autoencoders, VAEs and GANs.
+    objective: str = ""  # reconstruct: bernoulli; generate: wgan_gp; see OBJECTIVES
+    beta: float = 1.0  # weight of the KL divergence (beta-VAE: Higgins et al. 2017)
+    beta_warmup_epochs: float = 0.0  # it rises linearly from 0 (1602.02282)
+    binarize: bool = (
+        False  # pixels are drawn anew as 0 or 1, as likely as they are grey
+    )
+    critic_steps: int = 1  # of the critic before one of the generator
+    penalty: float = 10.0  # lambda of wgan_gp (1704.00028)
+    clip: float = 0.01  # of wgan: weights of the critic lie within (1701.07875)
+    critic_learning_rate: float = 0.0  # 0: learning_rate
+    sample_epochs: int = 5  # epochs from one picture of samples to the next
+
     # Learning.
     batch_size: int = 128
     optimizer: str = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.9
+    beta_1: float = 0.9  # of Adam
+    beta_2: float = 0.999
     nesterov: bool = True
-    weight_decay: float = 0.0  # sgd, adam: L2 in the gradient; adamw: decoupled
+    weight_decay: float = (
+        0.0  # sgd, adam, rmsprop: L2 in the gradient; adamw: decoupled
+    )
     decay_all: bool = True  # also biases and batch norm; false: kernels only
     schedule: str = "cosine"
     warmup_epochs: float = 0.0  # one_cycle: length of the rise
@@ -80,8 +97,15 @@ class Recipe:
     checkpoint_minutes: float = 10.0
 
 
+# By task; the first is meant where a recipe names none.
+OBJECTIVES = {
+    "classify": ("cross_entropy",),
+    "reconstruct": ("bernoulli", "gaussian"),
+    "generate": ("wgan_gp", "gan", "gan_saturating", "wgan"),
+}
 CHOICES = {
-    "optimizer": ("sgd", "adam", "adamw"),
+    "task": tuple(OBJECTIVES),
+    "optimizer": ("sgd", "adam", "adamw", "rmsprop"),
     "schedule": ("constant", "cosine", "one_cycle", "step"),
     "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     "resize": ("crop", "fit", "stretch"),
@@ -90,11 +114,11 @@ CHOICES = {
 }
 POSITIVE = (
     *("epochs", "batch_size", "steps_per_call", "evaluation_batch_size"),
-    *("max_tokens", "vocabulary_size"),
+    *("max_tokens", "vocabulary_size", "critic_steps", "sample_epochs"),
 )
 FRACTIONS = (
     *("validation_fraction", "label_smoothing", "ema", "momentum"),
-    "random_windows",
+    *("random_windows", "beta_1", "beta_2"),
 )
 FIELDS: dict[str, typing.Any] = typing.get_type_hints(Recipe)
 
@@ -138,7 +162,14 @@ def build(values: dict[str, typing.Any]) -> Recipe:
     for key in ("network", "data", "epochs"):
         if key not in checked:
             raise UserError(f"a recipe must set {key}.")
-    return Recipe(**checked)
+    recipe = Recipe(**checked)
+    choices = OBJECTIVES[recipe.task]
+    if recipe.objective not in ("", *choices):
+        raise UserError(
+            f"the objective of the task {recipe.task} must be one of"
+            f" {', '.join(choices)}, got {recipe.objective!r}."
+        )
+    return dataclasses.replace(recipe, objective=recipe.objective or choices[0])
 
 
 def names() -> list[str]:

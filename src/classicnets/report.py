@@ -6,7 +6,6 @@ what is not there, the page says is not there. The page is one file that loads
 nothing, follows the reader's light or dark mode, and fits a phone.
 """
 
-import importlib.resources
 import math
 import re
 import shlex
@@ -18,13 +17,18 @@ import jinja2
 import markupsafe
 import numpy as np
 
-from classicnets import figures
+from classicnets import figures, report_generative
 from classicnets.run import Run
 
 # Up to here a confusion matrix is a table with counts; beyond, it is a picture.
 _TABLE_CLASSES = 20
 _CONFUSIONS = 15  # the most frequent ones, listed
 _WORST_CLASSES = 15  # shown before the reader asks for all
+_CHARTS = {
+    "Loss": {"training": "loss", "validation": "validation_loss"},
+    "Accuracy": {"training": "accuracy", "validation": "validation_top1"},
+    "Learning rate": {"learning rate": "learning_rate"},
+}
 
 
 def write(run: Run) -> Path:
@@ -47,6 +51,7 @@ def _page() -> jinja2.Template:
     # autoescape: class names and folder names are a stranger's text. Chainable: a
     # key that a run's file lacks is empty, which the page then says in words.
     pages = jinja2.Environment(
+        loader=jinja2.PackageLoader("classicnets", "."),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -55,22 +60,21 @@ def _page() -> jinja2.Template:
     pages.filters["percent"] = _percent
     pages.filters["duration"] = _duration
     pages.filters["python"] = repr
-    files = importlib.resources.files("classicnets")
-    source = (files / "report.html.j2").read_text(encoding="utf-8")
-    return pages.from_string(source)
+    pages.filters["fixed"] = report_generative.fixed
+    pages.filters["deviation"] = report_generative.with_deviation
+    return pages.get_template("report.html.j2")
 
 
 def _content(run: Run) -> dict[str, Any]:
-    """Everything the page shows, by the names that report.html.j2 uses."""
+    """Everything the page shows, by the names that the templates use."""
     metrics, history = run.metrics, run.history
     recipe_text = (run.path / "recipe.toml").read_text(encoding="utf-8")
     recipe = _values(recipe_text)
+    task = recipe.get("task", "classify")
     split = next((s for s in ("test", "validation") if s in metrics), None)
     measured = metrics[split] if split else {}
-    confusion = np.asarray(measured.get("confusion") or [], dtype=np.int64)
-    classes = _class_names(metrics, run, len(confusion))
     folder = f"{run.path.parent.name}/{run.name}"
-    return {
+    common = {
         "name": run.name,
         "recipe": recipe,
         "recipe_text": recipe_text.strip(),
@@ -84,9 +88,26 @@ def _content(run: Run) -> dict[str, Any]:
         "seconds": _training_seconds(run),
         "split": split,
         "measured": measured,
-        "interval": _interval(measured),
         "evaluations": metrics,
-        "charts": _charts(history),
+        "charts": _charts(history, report_generative.CHARTS.get(task, _CHARTS)),
+        "folder": shlex.quote(folder),
+        "run_path": folder,
+        "train_command": _train_command(run.name, recipe, folder),
+    }
+    if task in report_generative.CHARTS:
+        return common | report_generative.content(run, recipe)
+    return common | _classification(run, split, measured)
+
+
+def _classification(
+    run: Run, split: str | None, measured: dict[str, Any]
+) -> dict[str, Any]:
+    """What only the page of a classifier shows."""
+    confusion = np.asarray(measured.get("confusion") or [], dtype=np.int64)
+    classes = _class_names(run.metrics, run, len(confusion))
+    return {
+        "body": "report_classify.html.j2",
+        "interval": _interval(measured),
         "classes": classes,
         "confusion": _confusion_rows(confusion),
         "confusion_picture": _confusion_picture(confusion),
@@ -96,10 +117,7 @@ def _content(run: Run) -> dict[str, Any]:
         "samples": _samples(run, split, classes) if split else {},
         "input_shape": _input_shape(run),
         "is_text": (run.path / "tokenizer.json").is_file(),
-        "folder": shlex.quote(folder),
-        "run_path": folder,
-        "model_path": f"{folder}/model.keras",
-        "train_command": _train_command(run.name, recipe, folder),
+        "model_path": f"{run.path.parent.name}/{run.name}/model.keras",
         "has_model": (run.path / "model.keras").is_file(),
     }
 
@@ -142,13 +160,15 @@ def _interval(measured: dict[str, Any]) -> tuple[float, float] | None:
     return middle - z * spread, middle + z * spread
 
 
-def _charts(history: list[dict[str, float]]) -> list[dict[str, Any]]:
-    """Loss, accuracy and learning rate over epochs, as far as they were recorded."""
-    wanted = {
-        "Loss": {"training": "loss", "validation": "validation_loss"},
-        "Accuracy": {"training": "accuracy", "validation": "validation_top1"},
-        "Learning rate": {"learning rate": "learning_rate"},
-    }
+def _charts(
+    history: list[dict[str, float]], wanted: dict[str, dict[str, str]]
+) -> list[dict[str, Any]]:
+    """Lines over epochs, as far as they were recorded.
+
+    Args:
+        history: the rows of history.csv.
+        wanted: by title, the column of each line by its label.
+    """
     charts = []
     for title, columns in wanted.items():
         percent = title == "Accuracy"
@@ -184,8 +204,8 @@ def _points(history: list[dict[str, float]], name: str) -> list[tuple[float, flo
 def _best(lines: list[figures.Line], title: str) -> str:
     """What a reader would look for in the chart with a ruler."""
     for line in lines:
-        if line.label == "validation":
-            choose = min if title == "Loss" else max
+        if line.label == "validation" and not title.startswith("KL"):
+            choose = max if title == "Accuracy" else min
             epoch, value = choose(line.points, key=lambda point: point[1])
             says = _percent(value) if title == "Accuracy" else f"{value:.4g}"
             return f"best validation {says}, epoch {epoch:g}"

@@ -8,8 +8,11 @@
         metrics.json        a block a split, with the number of examples counted
         checkpoints/        the exact state of the training
         model.keras         the trained network; takes raw pixels, or tokens
+        encoder.keras, decoder.keras, generator.keras, critic.keras: its parts, where
+                            it has some; those that make images make uint8 pixels
         tokenizer.json      of a run on texts: the words and their numbers
-        samples/SPLIT.npz   right and wrong examples of a split
+        samples/            SPLIT.npz: right and wrong examples of a split; of a run
+                            that makes images: epoch-0005.png and other pictures
         report.html         all of it as a page
 
 The files are the truth: a property reads its file each time, so that a second
@@ -34,8 +37,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from classicnets import pictures, tensorboard
 from classicnets import recipe as recipes
-from classicnets import tensorboard
 from classicnets.errors import UserError
 
 if TYPE_CHECKING:
@@ -114,11 +117,20 @@ class Run:
     @cached_property
     def model(self) -> "keras.Model":
         """The trained network, loaded from model.keras without running its code."""
-        path = self.path / "model.keras"
+        return self.load("model")
+
+    def load(self, name: str) -> "keras.Model":
+        """Loads a network of the run, such as "decoder", without running its code."""
+        path = self.path / f"{name}.keras"
         if not path.is_file():
+            state = self.status.get("state", "in an unknown state")
             raise UserError(
-                f"a finished run has model.keras, {self.name} has none: "
-                f"it is {self.status.get('state', 'in an unknown state')}."
+                f"{self.name} has no {path.name}: "
+                + (
+                    f"its task is {self.recipe.task}."
+                    if state == "finished"
+                    else f"a finished run has one, it is {state}."
+                )
             )
         import keras
 
@@ -160,14 +172,15 @@ class Run:
             raise ValueError(f"state must be one of {get_args(State)}, got {state!r}.")
         self.save_json("status.json", {"state": state, "updated": _now(), **facts})
 
-    def append_history(self, row: Mapping[str, float]) -> None:
+    def append_history(self, row: Mapping[str, Any]) -> None:
         """Adds a row to history.csv and the same numbers to TensorBoard.
 
-        The first row fixes the columns; a later one may leave some out. With a
+        The first row fixes the columns; a later one may leave some out, and None stands
+        for what was not measured. With a
         column `epoch`, rows of this epoch and later ones are replaced: they are
         what a training wrote after the checkpoint it has since resumed from.
         """
-        rows: list[Mapping[str, float]] = list(self.history)
+        rows: list[Mapping[str, Any]] = list(self.history)
         columns = self._history_columns() or list(row)
         if unknown := set(row) - set(columns):
             raise ValueError(
@@ -183,13 +196,46 @@ class Run:
         table.writerows({k: _cell(v) for k, v in old.items()} for old in rows)
         self.save_text("history.csv", text.getvalue())
 
-        step = int(row.get("epoch", len(rows)))
+        step = int(row.get("epoch") or len(rows))
+        if len(rows) <= before:
+            tensorboard.forget_from(self._event_file(), step)
+        scalars = {
+            name: value
+            for name, value in row.items()
+            if name != "epoch" and value is not None
+        }
+        tensorboard.write_scalars(self._event_file(), scalars, step)
+
+    def save_pictures(self, shown: Mapping[str, np.ndarray], epoch: int) -> None:
+        """Writes what a task shows after an epoch, for people and for TensorBoard.
+
+        Args:
+            shown: images (n, height, width, channels) uint8: `samples` become
+                samples/epoch-0005.png; `originals` and `reconstructions` together
+                samples/reconstructions.png.
+            epoch: counts from 1.
+        """
+        drawn = {}
+        if "samples" in shown:
+            drawn[f"epoch-{epoch:04d}"] = "samples", pictures.grid(shown["samples"])
+        if "reconstructions" in shown:
+            pairs = pictures.pairs(shown["originals"], shown["reconstructions"])
+            drawn["reconstructions"] = "reconstructions", pairs
+        for file, (tag, picture) in drawn.items():
+            self.save_picture(file, pictures.encode_png(picture))
+            tensorboard.write_image(self._event_file(), tag, picture, epoch)
+
+    def save_picture(self, name: str, content: bytes) -> Path:
+        """Writes samples/NAME.png and returns its path."""
+        path = self.path / "samples" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, content)
+        return path
+
+    def _event_file(self) -> Path:
         if self._events is None:
             self._events = tensorboard.new_file(self.path)
-        if len(rows) <= before:
-            tensorboard.forget_from(self._events, step)
-        scalars = {name: value for name, value in row.items() if name != "epoch"}
-        tensorboard.write_scalars(self._events, scalars, step)
+        return self._events
 
     def save_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
         """Puts `metrics` under the split's name in metrics.json."""
@@ -350,8 +396,10 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _cell(value: float) -> str:
-    """The shortest text that reads back as the same number."""
+def _cell(value: float | None) -> str:
+    """The shortest text that reads back as the same number; empty for None."""
+    if value is None:
+        return ""
     number = float(value)
     return str(int(number)) if number.is_integer() else repr(number)
 

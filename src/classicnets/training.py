@@ -19,6 +19,7 @@ from classicnets import (
     evaluation,
     networks,
     report,
+    sampling,
 )
 from classicnets import recipe as recipes
 from classicnets import run as runs_
@@ -88,16 +89,17 @@ def _train(recipe, runs, name, callbacks, verbose):
         keep_tokens=recipe.keep_tokens,
         text_column=recipe.text_column,
         label_column=recipe.label_column,
+        labelled=recipe.task == "classify",
         allow_corrupt=recipe.allow_corrupt,
         progress=verbose,
     )
     recipe, notes = _fit_batch(recipe, splits)
-    network, fresh = _network(recipe, splits)
-    notes += fresh
     try:
+        network, fresh = _network(recipe, splits)
         task = TASKS[recipe.task](network, recipe, splits)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
+    notes += fresh
     run = runs_.create(
         runs,
         name,
@@ -124,30 +126,48 @@ def _train(recipe, runs, name, callbacks, verbose):
 
 
 def _fit_batch(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[str]]:
-    """Make the batch no larger than the training split."""
-    examples = len(splits.train)
-    if recipe.batch_size <= examples:
+    """Make the batches of a step no larger than the training split."""
+    turns = recipe.critic_steps if recipe.task == "generate" else 1
+    most = len(splits.train) // turns
+    if recipe.batch_size <= most:
         return recipe, []
-    note = f"batch_size {recipe.batch_size} is more than the data: {examples} instead."
-    return dataclasses.replace(recipe, batch_size=examples), [note]
+    if not most:
+        raise UserError(
+            f"critic_steps {recipe.critic_steps} need as many images,"
+            f" {splits.name} has {len(splits.train)} to train on."
+        )
+    note = f"batch_size {recipe.batch_size} is more than the data: {most} instead."
+    return dataclasses.replace(recipe, batch_size=most), [note]
 
 
-def _network(recipe: Recipe, splits: data.Splits) -> tuple[keras.Model, list[str]]:
-    """Build the network, on given weights if the recipe has some; and say what fits."""
-    fresh: list[str] = []
+def _network(recipe: Recipe, splits: data.Splits) -> tuple[Any, list[str]]:
+    """Build the network, or the pair of a GAN; and say what fits given weights."""
+    options = recipe.network_options | splits.network_options
+    needed = networks.task(recipe.network)
+    if needed != recipe.task:
+        raise UserError(
+            f"{recipe.network} is for the task {needed}, got task {recipe.task}."
+        )
+    if recipe.task != "classify":
+        if recipe.weights or recipe.freeze:
+            raise UserError("weights and freeze are for classifiers.")
+        if splits.on_texts:
+            raise UserError(f"{recipe.network} makes images, {splits.name} has texts.")
+    if recipe.task == "generate":
+        shape = splits.train.inputs.shape[1:]
+        pair = networks.create_pair(recipe.network, shape, **options)
+        return pair, []
+    if recipe.task == "reconstruct":
+        built = networks.create(recipe.network, splits.input_shape, **options)
+        return built, []
     if recipe.freeze and not recipe.weights:
         raise UserError("freeze trains the head alone, so it needs weights = FILE.")
-    try:
-        network = networks.create(
-            recipe.network,
-            splits.input_shape,
-            len(splits.class_names),
-            **recipe.network_options | splits.network_options,
-        )
-        if recipe.weights:
-            fresh = convert.load_weights(network, recipe.weights)
-    except (TypeError, ValueError) as error:
-        raise UserError(str(error)) from None
+    fresh: list[str] = []
+    network = networks.create(
+        recipe.network, splits.input_shape, len(splits.class_names), **options
+    )
+    if recipe.weights:
+        fresh = convert.load_weights(network, recipe.weights)
     if recipe.freeze:
         # Layers that the weights do not fit are random: frozen, they would stay so.
         convert.freeze(network, trained=tuple(fresh) or ("logits",))
@@ -161,15 +181,16 @@ class _Loop:
         self.run, self.task, self.recipe, self.splits = run, task, recipe, splits
         self.examples = len(splits.train)
         # The rest of an epoch's order is left out; it is another rest every epoch.
-        self.steps = self.examples // recipe.batch_size
+        self.steps = self.examples // math.prod(task.batch_shape)
         self.rates = learning_rates(recipe, self.steps)
         self.callbacks = keras.callbacks.CallbackList(
             list(callbacks), model=task.network
         )
         self.callbacks.set_params({"epochs": recipe.epochs, "steps": self.steps})
-        self.bar = Bar(recipe.epochs * self.steps, recipe.batch_size, shown=verbose)
+        batch = math.prod(task.batch_shape)
+        self.bar = Bar(recipe.epochs * self.steps, batch, shown=verbose)
         self.epoch = 0
-        self.best: dict[str, float] = {"top1": -1.0, "epoch": 0}
+        self.best: dict[str, float] = {"epoch": 0}
         self.saved_at = time.monotonic()
         self.started = time.monotonic()
 
@@ -178,11 +199,12 @@ class _Loop:
         parameters = sum(
             math.prod(v.shape) for v in self.task.network.trainable_variables
         )
+        classes = len(self.splits.class_names)
         self.bar.say(
             f"{self.recipe.network} with {parameters:,} trained parameters"
             f" on {self.splits.name}: {self.examples:,} {self.splits.kind} to train on,"
-            f" {len(self.splits.validation):,} to validate,"
-            f" {len(self.splits.class_names)} classes"
+            f" {len(self.splits.validation):,} to validate"
+            + (f", {classes} classes" if self.recipe.task == "classify" else "")
         )
         self.bar.say(
             f"{keras.backend.backend()} on {engine.device()},"
@@ -202,7 +224,8 @@ class _Loop:
                 row = self._train_epoch() | self._validate()
                 self.run.append_history(row)
                 self._keep(row)
-                logs = {k: v for k, v in row.items() if k != "epoch"}
+                self._show()
+                logs = {k: v for k, v in row.items() if k != "epoch" and v is not None}
                 self.callbacks.on_epoch_end(self.epoch, logs)
                 patience = self.recipe.early_stopping
                 if patience and self.epoch + 1 - self.best["epoch"] >= patience:
@@ -216,18 +239,24 @@ class _Loop:
 
     def _train_epoch(self):
         started = time.monotonic()
-        totals = {"loss": 0.0, "accuracy": 0.0}
+        totals = dict.fromkeys(self.task.logs, 0.0)
         done = 0
         for batches, steps in self._batches():
             self.callbacks.on_train_batch_begin(done)
-            sums = self.task.train(batches, steps, self._image_size())
+            first = self.epoch * self.steps + done
+            sums = self.task.train(
+                batches, steps, first=first, image_size=self._image_size()
+            )
             done += steps
             totals = {key: totals[key] + value for key, value in sums.items()}
-            self._check(totals["loss"], done)
+            self._check(totals, done)
             means = {key: value / done for key, value in totals.items()}
             self.callbacks.on_train_batch_end(done - 1, means)
             label = f"epoch {self.epoch + 1}/{self.recipe.epochs}"
-            self.bar.advance(steps, label, f"loss {means['loss']:.3f}")
+            shown = "  ".join(
+                f"{key.replace('_', ' ')} {value:.3f}" for key, value in means.items()
+            )
+            self.bar.advance(steps, label, shown)
         return {
             "epoch": self.epoch + 1,
             "learning_rate": float(self.rates[(self.epoch + 1) * self.steps - 1]),
@@ -237,11 +266,12 @@ class _Loop:
 
     def _batches(self):
         """Yield (batches, steps): always `steps_per_call` rows, of which some count."""
-        recipe, rows = self.recipe, self.recipe.steps_per_call
-        order = self.task.order(self.epoch, self.steps * recipe.batch_size)
+        rows = self.recipe.steps_per_call
+        examples = self.steps * math.prod(self.task.batch_shape)
+        order = self.task.order(self.epoch, examples)
         first_step = self.epoch * self.steps
         epoch = {
-            "index": order.astype("int32").reshape(self.steps, recipe.batch_size),
+            "index": order.astype("int32").reshape(self.steps, *self.task.batch_shape),
             "learning_rate": self.rates[first_step : first_step + self.steps],
             **self.task.draws(self.steps, self.epoch),
         }
@@ -255,20 +285,27 @@ class _Loop:
         full = self.splits.input_shape[0]
         return sizes[-1] if sizes and sizes[-1] != full else 0
 
-    def _check(self, loss, step):
-        if not math.isfinite(loss):
-            raise RunError(
-                f"the loss is {loss} in epoch {self.epoch + 1}, at or before step"
-                f" {step}: try a lower learning_rate, warmup_epochs, or gradient_clip."
-            )
+    def _check(self, totals, step):
+        for key, value in totals.items():
+            if not math.isfinite(value):
+                raise RunError(
+                    f"the {key.replace('_', ' ')} is {value} in epoch {self.epoch + 1},"
+                    f" at or before step {step}: try a lower learning_rate,"
+                    " warmup_epochs, or gradient_clip."
+                )
 
     def _validate(self):
         started = time.monotonic()
-        values = self.task.validate()
-        self.bar.say(
-            f"epoch {self.epoch + 1}/{self.recipe.epochs}  validation"
-            f" loss {values['loss']:.3f}  top-1 {values['top1']:.2%}"
+        values = self.task.validate(self.epoch)
+        told = "  ".join(
+            f"{key} {_told(key, value)}"
+            for key, value in values.items()
+            if value is not None and key != "top5"
         )
+        if told:
+            self.bar.say(
+                f"epoch {self.epoch + 1}/{self.recipe.epochs}  validation  {told}"
+            )
         return {
             **{f"validation_{key}": value for key, value in values.items()},
             "validation_seconds": time.monotonic() - started,
@@ -279,11 +316,17 @@ class _Loop:
         """Save the best weights, and the whole state on schedule."""
         folder = self.run.path / "checkpoints"
         last = self.epoch + 1 == self.recipe.epochs
-        if row["validation_top1"] > self.best["top1"]:
-            self.best = {"top1": row["validation_top1"], "epoch": self.epoch + 1}
-            with self.task.averaged_weights():
-                weights = self.task.network.variables
-                checkpoint.write(folder / "best.safetensors", weights, self.best)
+        if self.task.chosen:
+            key, best_of = self.task.chosen
+            value = row[f"validation_{key}"]
+            known = self.best.get(key, value)
+            if not self.best["epoch"] or (
+                value != known and value == best_of(value, known)
+            ):
+                self.best = {key: value, "epoch": self.epoch + 1}
+                with self.task.averages.in_use():
+                    weights = self.task.network.variables
+                    checkpoint.write(folder / "best.safetensors", weights, self.best)
         if (
             last
             or time.monotonic() - self.saved_at > self.recipe.checkpoint_minutes * 60
@@ -293,27 +336,44 @@ class _Loop:
             self.saved_at = time.monotonic()
         self.run.set_status("running", epoch=self.epoch + 1, best=self.best)
 
+    def _show(self):
+        """Write the task's pictures, every few epochs and in the last one."""
+        done = self.epoch + 1
+        if done % self.recipe.sample_epochs == 0 or done == self.recipe.epochs:
+            self.run.save_pictures(self.task.show(), done)
+
     def finish(self):
-        """Export the best weights and judge them on the validation split."""
-        best = self.run.path / "checkpoints" / "best.safetensors"
-        self.task.averages = []  # the best weights are the averaged ones
-        checkpoint.restore(best, self.task.network.variables)
-        model = self.task.export()
-        _save_model(model, self.run.path / "model.keras")
+        """Export the networks and judge them on the validation split."""
+        if self.task.chosen:
+            best = self.run.path / "checkpoints" / "best.safetensors"
+            self.task.averages.clear()  # the best weights are the averaged ones
+            checkpoint.restore(best, self.task.network.variables)
+        for name, model in self.task.export().items():
+            _save_model(model, self.run.path / f"{name}.keras")
         seconds = time.monotonic() - self.started
         self.run.set_status(
             "finished", epoch=self.epoch + 1, best=self.best, seconds=seconds
         )
+        if self.recipe.task != "classify":
+            sampling.write_pictures(self.run, self.splits)
         evaluation.evaluate(self.run, "validation", splits=self.splits)
         page = report.write(self.run)
-        self.bar.say(
-            f"best epoch {self.best['epoch']} with validation top-1"
-            f" {self.best['top1']:.2%}; {seconds:.0f} s; report {page}"
-        )
+        self.bar.say(f"{self._outcome()}{seconds:.0f} s; report {page}")
+
+    def _outcome(self):
+        if not self.task.chosen:
+            return ""
+        key, _ = self.task.chosen
+        value = _told(key, self.best[key])
+        return f"best epoch {self.best['epoch']} with validation {key} {value}; "
+
+
+def _told(key: str, value: float) -> str:
+    return f"{value:.2%}" if key.startswith("top") else f"{value:.3f}"
 
 
 def _save_model(model: keras.Model, path: Path) -> None:
     """Write a .keras file whole or not at all."""
-    temporary = path.with_name(".model.keras")
+    temporary = path.with_name(f".{path.name}")
     model.save(temporary)
     temporary.replace(path)

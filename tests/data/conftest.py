@@ -28,7 +28,7 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
     ) -> Path:
         root = tmp_path / name
         for number, (folder, count) in enumerate(counts.items()):
-            (root / folder).mkdir(parents=True)
+            (root / folder).mkdir(parents=True, exist_ok=True)
             for i in range(count):
                 pixels = np.full((size[1], size[0], 3), (20 * number, i, 0), np.uint8)
                 image = Image.fromarray(pixels).convert(mode)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from classicnets import data
+from classicnets.data import folder_cache
 from classicnets.errors import UserError
 
 
@@ -168,7 +169,7 @@ def test_images_without_a_class_folder_are_refused(image_folder):
     root = image_folder({"a": 3})
     one_line(
         root / "a",
-        r"a subfolder a class, such as cat/1.jpg .* 3 images lie side by side",
+        r"such as cat/1.jpg .* 3 images lie side by side; tasks without labels take",
     )
 
 
@@ -297,24 +298,46 @@ def test_copies_of_a_file_are_counted(image_folder):
 # The cache
 
 
-def test_a_second_load_opens_no_image_file(image_folder):
-    root = image_folder({"a": 5, "b": 5})
-    opened = []
+@pytest.fixture
+def opened():
+    """The image files that are opened."""
+    paths = []
     watching = True
 
     def watch(event, arguments):  # cannot be removed, hence the switch
         if watching and event == "open" and str(arguments[0]).endswith(".png"):
-            opened.append(arguments[0])
+            paths.append(arguments[0])
 
     sys.addaudithook(watch)
+    yield paths
+    watching = False
+
+
+def test_a_second_load_opens_no_image_file(image_folder, opened):
+    root = image_folder({"a": 5, "b": 5})
+    opened.clear()
     first = load(root)
-    assert len(opened) == 20  # once for its digest and size, once to decode it
+    assert len(opened) == 10
     opened.clear()
     second = load(root)
-    watching = False
     assert opened == []
     assert second.fingerprint == first.fingerprint
     assert np.array_equal(everything(second), everything(first))
+
+
+def test_a_large_folder_is_read_again_to_be_decoded(
+    image_folder, opened, cache, monkeypatch
+):
+    root = image_folder({"a": 5, "b": 5})
+    at_once = load(root)
+    shutil.rmtree(cache)
+    opened.clear()
+    # All files of this small folder together are larger.
+    monkeypatch.setattr(folder_cache, "_KEPT_BYTES", 100)
+    again = load(root)
+    assert 10 < len(opened) < 20
+    assert again.fingerprint == at_once.fingerprint
+    assert np.array_equal(everything(again), everything(at_once))
 
 
 def test_a_changed_file_is_seen(image_folder):

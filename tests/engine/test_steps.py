@@ -165,3 +165,48 @@ def test_a_forward_function_returns_numpy_and_changes_nothing():
     result = forward({}, {"x": x})
     assert isinstance(result, np.ndarray)
     np.testing.assert_allclose(result, [[1.0]])
+
+
+def test_gradients_by_the_input_can_be_differentiated_again():
+    """f(x) = sum (x w)^3: its gradient is 3 x^2 w^3, the gradient's by w 9 x^2 w^2."""
+    weight = keras.Variable(2.0, dtype="float32")
+    x = np.array([1.0, -2.0, 3.0], "float32")
+
+    def loss_function():
+        inputs = ops.convert_to_tensor(x)
+        found = engine.input_gradients(
+            lambda inputs: ops.power(inputs * weight, 3.0), inputs
+        )
+        return ops.sum(found), found
+
+    (_, found), (by_weight,) = engine.value_and_gradients(
+        loss_function, [weight], [weight]
+    )
+    found = ops.convert_to_numpy(ops.stop_gradient(found))
+    np.testing.assert_allclose(found, 3 * x**2 * 8, rtol=1e-5)
+    expected = (9 * x**2 * 4).sum()
+    assert float(ops.convert_to_numpy(by_weight)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_steps_within_a_step_are_the_same_as_one_by_one():
+    batches = examples(6)
+    network = linear_network([0.5, 2.0])
+    step, state = least_squares(network, keras.optimizers.Adam(0.05))
+    run = engine.compile_steps(step, state, ["loss", "output"])
+    alone = run({}, batches, 6)
+
+    inner_network = linear_network([0.5, 2.0])
+    inner, inner_state = least_squares(inner_network, keras.optimizers.Adam(0.05))
+
+    def outer(arrays, batch):
+        return engine.repeat(
+            lambda rows: inner(arrays, rows), batch, 3, inner_state, ["loss", "output"]
+        )
+
+    run = engine.compile_steps(outer, inner_state, ["loss", "output"])
+    threes = {key: rows.reshape(2, 3, *rows.shape[1:]) for key, rows in batches.items()}
+    sums = run({}, threes, 2)
+    np.testing.assert_allclose(
+        inner_network.get_weights()[0], network.get_weights()[0], rtol=1e-5
+    )
+    assert sums["loss"] == pytest.approx(alone["loss"] / 3, rel=1e-5)

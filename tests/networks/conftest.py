@@ -1,6 +1,7 @@
 """What the tests of the networks share."""
 
 import keras
+import numpy as np
 import pytest
 
 
@@ -11,3 +12,12 @@ def shapes_only():
         yield
     # Forgets the variables that wait for their values.
     keras.utils.clear_session(free_memory=False)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """256 handwritten digits of scikit-learn, (256, 8, 8, 1) float32 in [0, 1]."""
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images[:256, ..., None]
+    return (images / 16.0).astype(np.float32)

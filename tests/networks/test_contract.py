@@ -10,8 +10,18 @@ import keras
 import numpy as np
 import pytest
 
-from classicnets.networks import NETWORKS, create, paper, resnet, vgg
+from classicnets.networks import (
+    NETWORKS,
+    PAIRS,
+    create,
+    create_pair,
+    paper,
+    resnet,
+    vgg,
+)
 
+AUTOENCODERS = ("autoencoder", "conv_autoencoder", "vae", "conv_vae")
+CLASSIFIERS = [name for name in NETWORKS if name not in AUTOENCODERS]
 RESNETS = [name for name in NETWORKS if name.startswith("resnet")]
 
 # One member of each family and variant, made small, for what needs values.
@@ -23,6 +33,25 @@ MEMBERS = {
     "resnet20": {},
     "lstm": {"units": (16, 16)},  # reads an image row by row
 }
+# Those that learn without labels. A pair is two networks, "dcgan.generator" and
+# "dcgan.critic"; `wgan_gp_resnet` has one shape up to 32x32 and another above.
+GENERATIVE = {
+    "autoencoder": {"hidden_units": (32, 16)},
+    "conv_autoencoder": {"filters": (4, 8), "hidden_units": (16,)},
+    "vae": {"hidden_units": (32, 16)},
+    "conv_vae": {"filters": (4, 8), "hidden_units": (16,)},
+    "gan": {"generator_units": (16, 8), "discriminator_units": (16, 8)},
+    "dcgan": {"filters": 4},
+    "wgan_gp": {"side": 64},
+    "wgan_gp_resnet": {"filters": 4},
+    "wgan_gp_resnet at 64": {"filters": 4, "side": 64},
+}
+PARTS = [
+    f"{name}{part}"
+    for name in GENERATIVE
+    for part in ((".generator", ".critic") if name.split()[0] in PAIRS else ("",))
+]
+EVERY = [*MEMBERS, *PARTS]
 CLASSES = 7
 BY_HEART = np.log(CLASSES) / 10  # a tenth of the loss of guessing
 
@@ -35,6 +64,14 @@ def images(count=8, side=32):
 def small(name, side=32, seed=1):
     """A member with fewer filters and blocks: whole ones take minutes on JAX."""
     keras.utils.set_random_seed(seed)
+    if name in PARTS:
+        name, _, part = name.partition(".")
+        options = {"side": side} | GENERATIVE[name]
+        shape = (options.pop("side"),) * 2 + (3,)
+        name = name.split()[0]
+        if not part:
+            return create(name, shape, **options)
+        return create_pair(name, shape, **options)[part == "critic"]
     with pytest.MonkeyPatch.context() as patch:
         thin = (8, 16, 32, 32, 32)
         patch.setattr(vgg, "FILTERS", thin)
@@ -66,13 +103,48 @@ def member(request):
     return network, moved, losses
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_images_give_float32_logits_in_a_plain_keras_model(name, shapes_only):
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_images_give_float32_logits(name, shapes_only):
     network = create(name, (32, 32, 3), CLASSES)
     assert network.output_shape == (None, CLASSES)
     assert network.output.dtype == "float32"
     assert network.layers[-1].name == "logits"
     assert network.name == name
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+@pytest.mark.parametrize("shape", [(28, 28, 1), (16, 32, 3)])
+def test_images_give_log_odds_through_a_code(name, shape, shapes_only):
+    network = create(name, shape, latent_size=5)
+    encoder, decoder = network.get_layer("encoder"), network.get_layer("decoder")
+    assert encoder.input_shape == decoder.output_shape == (None, *shape)
+    assert decoder.input_shape == (None, 5)
+    assert decoder.layers[-1].name == "log_odds"
+    assert network.name == name
+    if name.endswith("vae"):
+        assert encoder.output_shape == [(None, 5), (None, 5)]
+        assert network.output["log_odds"].shape == (None, *shape)
+        assert network.output["posterior"].shape == (None, 10)
+    else:
+        assert encoder.output_shape == (None, 5)
+        assert network.output_shape == (None, *shape)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_noise_gives_images_and_images_give_scores(name, shapes_only):
+    shape = (64, 64, 1)
+    generator, critic = create_pair(name, shape, latent_size=9)
+    assert generator.input_shape == (None, 9)
+    assert generator.output_shape == critic.input_shape == (None, *shape)
+    assert critic.output_shape == (None, 1)
+    assert generator.name == f"{name}_generator"
+    assert critic.layers[-1].name == "scores"
+    assert critic.layers[-1].activation is keras.activations.linear
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_network_is_a_plain_keras_model(name, shapes_only):
+    network = small(name)
     assert type(network).__module__.startswith("keras.")
     assert "classicnets" not in network.to_json()
 
@@ -89,21 +161,22 @@ def test_features_are_the_network_without_its_head(name, shapes_only):
     assert not any(isinstance(layer, keras.layers.Dense) for layer in features.layers)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", EVERY)
 def test_mixed_precision_is_the_callers_choice(name, shapes_only):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        network = create(name, (32, 32, 3), CLASSES)
+        network = small(name)
     finally:
         keras.config.set_dtype_policy(before)
-    assert network.output.dtype == "bfloat16"
+    assert {output.dtype for output in network.outputs} == {"bfloat16"}
     assert {variable.dtype for variable in network.trainable_variables} == {"float32"}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *PAIRS])
 def test_the_paper_is_named(name):
-    assert re.search(r"arXiv:\d{4}\.\d{4,5}|19\d\d, Neural Comp", paper(name))
+    known = r"arXiv:\d{4}\.\d{4,5}|19\d\d, Neural Comp|2006, Science"
+    assert re.search(known, paper(name))
 
 
 @pytest.mark.parametrize("name", RESNETS)
@@ -121,13 +194,15 @@ def test_a_clone_computes_what_a_network_of_that_size_does(name, side):
     network, of_that_size = small(name, side=24), small(name, side=side)
     of_that_size.set_weights(network.get_weights())
     inputs = images(2, side)
-    ours = logits(share_layers(network, side), inputs)
-    np.testing.assert_allclose(ours, logits(of_that_size, inputs), atol=1e-5)
+    (ours,) = outputs(share_layers(network, side), inputs)
+    (theirs,) = outputs(of_that_size, inputs)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def logits(network, inputs):
-    """Like `network.predict`, without the seconds of compiling."""
-    return keras.ops.convert_to_numpy(network(inputs, training=False))
+def outputs(network, inputs):
+    """Like `network.predict`, without the seconds of compiling; a list of arrays."""
+    found = keras.tree.flatten(network(inputs, training=False))
+    return [keras.ops.convert_to_numpy(output) for output in found]
 
 
 def share_layers(network, side):
@@ -139,7 +214,7 @@ def share_layers(network, side):
     )
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(name):
     first, second = small(name).get_weights(), small(name).get_weights()
     assert all(map(np.array_equal, first, second))
@@ -148,7 +223,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(name):
     assert not any(np.array_equal(first[i], others[i]) for i in kernels)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", EVERY)
 def test_no_two_layers_start_alike(name):
     kernels = [weight for weight in small(name).get_weights() if weight.ndim > 1]
     assert len({kernel.tobytes() for kernel in kernels}) == len(kernels)
@@ -171,31 +246,36 @@ def test_one_batch_is_learned_by_heart(member):
 
 
 def test_a_saved_network_gives_the_same_outputs_on_another_backend(tmp_path):
-    inputs = images(2)
-    np.save(tmp_path / "inputs.npy", inputs)
     expected = {}
-    for name in MEMBERS:
+    for number, name in enumerate(EVERY):
         network = small(name)
-        network.save(tmp_path / f"{name}.keras")
-        expected[name] = logits(network, inputs)
+        network.save(tmp_path / f"{number}.keras")
+        shape = (2, *network.input_shape[1:])
+        inputs = np.random.default_rng(0).normal(size=shape).astype("float32")
+        np.save(tmp_path / f"{number}.npy", inputs)
+        expected[number] = outputs(network, inputs)
     script = (
         "import sys, keras, numpy as np\n"
-        "for name in sys.argv[1:]:\n"
-        "    network = keras.saving.load_model(name + '.keras')\n"
-        "    outputs = network(np.load('inputs.npy'), training=False)\n"
-        "    np.save(name + '.npy', keras.ops.convert_to_numpy(outputs))\n"
+        "for number in range(int(sys.argv[1])):\n"
+        "    network = keras.saving.load_model(f'{number}.keras')\n"
+        "    outputs = network(np.load(f'{number}.npy'), training=False)\n"
+        "    arrays = map(keras.ops.convert_to_numpy, keras.tree.flatten(outputs))\n"
+        "    np.savez(f'{number}.npz', *arrays)\n"
         "assert 'classicnets' not in sys.modules\n"
     )
     subprocess.run(
-        [sys.executable, "-c", script, *MEMBERS],
+        [sys.executable, "-c", script, str(len(EVERY))],
         cwd=tmp_path,
         env=os.environ | {"KERAS_BACKEND": another_backend()},
         check=True,
     )
-    for name, outputs in expected.items():
-        scale = np.abs(outputs).max()
-        there = np.load(tmp_path / f"{name}.npy")
-        np.testing.assert_allclose(there, outputs, atol=1e-4 * scale, err_msg=name)
+    for number, here in expected.items():
+        with np.load(tmp_path / f"{number}.npz") as there:
+            for output, found in zip(here, there.values(), strict=True):
+                scale = np.abs(output).max()
+                np.testing.assert_allclose(
+                    found, output, atol=1e-4 * scale, err_msg=EVERY[number]
+                )
 
 
 def another_backend():

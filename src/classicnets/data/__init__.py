@@ -2,7 +2,7 @@
 
 Every source becomes the same `Splits`: uint8 images (n, height, width, channels) or the
 int32 tokens of texts (n, max_tokens), and int32 labels, split into train, validation
-and a test that stays closed.
+and a test that stays closed. Tasks that need no labels take images without any.
 """
 
 import os
@@ -50,6 +50,7 @@ __all__ = [
 def load(
     source: str | os.PathLike[str],
     *,
+    labelled: bool = True,
     validation_fraction: float = 0.1,
     split_seed: int = 0,
     image_size: int = 0,
@@ -71,6 +72,9 @@ def load(
         source: a name of `DATASETS`; a `.npz` file of images; a table of texts (`.csv`,
             `.tsv`, `.jsonl`, `.ndjson`, `.parquet`); or a folder of images or `.txt`
             files with a subfolder a class.
+        labelled: whether labels are needed. If not, a folder of images is one heap,
+            with subfolders or without, a `.npz` needs none, and texts are refused; what
+            has no classes has `class_names` () and the label 0 for all.
         validation_fraction: in (0, 1): how much of what is not test becomes
             validation, where the source has no validation split.
         split_seed: which examples those are, 0 or more. It never changes the test.
@@ -116,15 +120,20 @@ def load(
     if name == "digits":
         return load_digits(**options)
     if name in DATASETS:
+        if name == "imdb" and not labelled:
+            raise _texts_without_labels(name)
         path, names = find(name), DATASETS[name].class_names
         if name != "imdb":
+            options["labelled"] = labelled
             return load_npz(path, name=name, class_names=names, **options)
         if path.suffix == ".npz":
             return load_numbered(path, texts, class_names=names)
         return load_table(path, texts, name=name, class_names=names, **columns)
     path = Path(name).expanduser()
+    options["labelled"] = labelled
     if path.is_dir():
-        if holds_texts(path):
+        # Images may have texts beside them that describe them: more, even.
+        if labelled and holds_texts(path):
             return load_text_folder(path, texts, allow_corrupt=allow_corrupt)
         return load_folder(
             path, allow_corrupt=allow_corrupt, progress=progress, **options
@@ -133,6 +142,8 @@ def load(
         hint = nearest(name.lower(), DATASETS)
         raise UserError(f"no file, folder or data set is called {name!r}. {hint}")
     suffix = path.suffix.lower()
+    if suffix in READERS and not labelled:
+        raise _texts_without_labels(name)
     if suffix in READERS:
         return load_table(path, texts, name=path.name, **columns)
     if suffix != ".npz":
@@ -144,13 +155,19 @@ def load(
     return load_npz(path, name=path.name, class_names=None, **options)
 
 
-def prepare(folder: str | os.PathLike[str], **options: Any) -> Splits:
+def prepare(
+    folder: str | os.PathLike[str], *, labelled: bool = True, **options: Any
+) -> Splits:
     """Decode a folder of images into the cache; the options are those of `load`."""
     if not Path(folder).expanduser().is_dir():
         raise UserError(f"prepare needs a folder of images, {folder} is none")
-    if holds_texts(Path(folder).expanduser()):
+    if labelled and holds_texts(Path(folder).expanduser()):
         raise UserError(
             f"prepare needs a folder of images, {folder} is one of texts: they need no "
             "preparation"
         )
-    return load(Path(folder), **options)
+    return load(Path(folder), labelled=labelled, **options)
+
+
+def _texts_without_labels(name: str) -> UserError:
+    return UserError(f"tasks without labels learn from images, {name} has texts")

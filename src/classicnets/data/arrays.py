@@ -11,6 +11,7 @@ from classicnets.data.examples import Examples, Splits, digest, split
 from classicnets.data.images import resize_array
 from classicnets.errors import UserError
 
+_PARTS = ("train", "val", "test")
 _BLOCK = 4096  # rows converted at a time, to bound the memory of the conversion
 
 
@@ -24,6 +25,7 @@ def load_npz(
     image_size: int,
     channels: int,
     resize: str,
+    labelled: bool = True,
 ) -> Splits:
     """Open a `.npz`; `x_test` stays unread until the splits' `open_test()`.
 
@@ -31,22 +33,32 @@ def load_npz(
         name: how messages call it.
         class_names: the names of the classes where the file holds none itself; None:
             "0", "1", ...
+        labelled: whether the labels are needed. If not, the file may have none; those
+            that it has are kept if nothing is wrong with them.
     """
     shapes = _shapes(path)
     notes: list[str] = []
-    for key in ("x_train", "y_train"):
+    needed = ("x_train", "y_train") if labelled else ("x_train",)
+    for key in needed:
         if key not in shapes:
+            hint = "; tasks without labels need none" if key == "y_train" else ""
             raise UserError(
-                f"{path} must hold x_train and y_train, it has no {key} "
-                f"(it has {', '.join(shapes) or 'nothing'})"
+                f"{path} must hold {' and '.join(needed)}, it has no {key} "
+                f"(it has {', '.join(shapes) or 'nothing'}){hint}"
             )
     _check_images(path, shapes)
-    names, classes = _class_names(path, shapes, class_names)
-
+    # All labels are checked now, so that a wrong one does not cost a training; the
+    # images of the test are not read before the test.
+    try:
+        names, labels = _all_labels(path, shapes, class_names)
+    except UserError as error:
+        if labelled:
+            raise
+        if any(f"y_{part}" in shapes for part in _PARTS):
+            notes.append(f"labels are left out: {error}")
+        counts = {part: shapes.get(f"x_{part}", (0,))[0] for part in _PARTS}
+        names, labels = (), {part: np.zeros(n, np.int32) for part, n in counts.items()}
     inputs = _images(path, "x_train", notes)
-    labels = _labels(path, "y_train", len(inputs), classes)
-    if not names:
-        names = tuple(str(label) for label in range(int(labels.max()) + 1))
     own = inputs.shape[1:]
 
     def prepared(images: np.ndarray) -> np.ndarray:
@@ -59,32 +71,29 @@ def load_npz(
         )
     validation = None
     if "x_val" in shapes:
-        images = prepared(_images(path, "x_val", notes))
-        validation = Examples(images, _labels(path, "y_val", len(images), len(names)))
+        validation = Examples(prepared(_images(path, "x_val", notes)), labels["val"])
 
     open_test = None
     if "x_test" in shapes:
-        # Labels are checked now, so that a wrong one does not cost a training; the
-        # images are not read before the test.
-        tested = _labels(path, "y_test", shapes["x_test"][0], len(names))
 
         def open_test() -> Examples:
-            return Examples(prepared(_images(path, "x_test", [])), tested)
+            return Examples(prepared(_images(path, "x_test", [])), labels["test"])
 
-    content = [inputs, labels]
+    content = [inputs, labels["train"]]
     if validation is not None:
         content += [np.asarray(validation.inputs), validation.labels]
     return split(
         name=name,
         class_names=names,
         inputs=inputs,
-        labels=labels,
+        labels=labels["train"],
         validation=validation,
         open_test=open_test,
         validation_fraction=validation_fraction,
         split_seed=split_seed,
         fingerprint=digest(*content),
         notes=notes,
+        labelled=labelled,
     )
 
 
@@ -135,11 +144,8 @@ def _broken(path: Path, error: Exception) -> UserError:
 
 def _check_images(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
     """Shapes that are images, and the same ones in every split."""
-    for part in ("train", "val", "test"):
-        x, y = f"x_{part}", f"y_{part}"
-        if (x in shapes) != (y in shapes):
-            there, missing = (x, y) if x in shapes else (y, x)
-            raise UserError(f"{path} has {there} but no {missing}")
+    for part in _PARTS:
+        x = f"x_{part}"
         if x not in shapes:
             continue
         shape = shapes[x]
@@ -169,6 +175,27 @@ def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _size(shape: tuple[int, ...]) -> str:
     return "x".join(str(length) for length in shape)
+
+
+def _all_labels(
+    path: Path, shapes: dict[str, tuple[int, ...]], known: Sequence[str] | None
+) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """The names of the classes; part -> its labels, for the parts that are there."""
+    for part in _PARTS:
+        x, y = f"x_{part}", f"y_{part}"
+        if (x in shapes) != (y in shapes):
+            there, missing = (x, y) if x in shapes else (y, x)
+            raise UserError(f"{path} has {there} but no {missing}")
+    names, classes = _class_names(path, shapes, known)
+    labels = {}
+    for part in _PARTS:
+        if f"x_{part}" in shapes:
+            images = shapes[f"x_{part}"][0]
+            labels[part] = _labels(path, f"y_{part}", images, classes)
+            if classes is None:  # train comes first: the others have no more classes
+                classes = int(labels[part].max()) + 1
+                names = tuple(map(str, range(classes)))
+    return names, labels
 
 
 def _class_names(

@@ -65,7 +65,7 @@ class Examples:
         inputs: images (n, height, width, channels) uint8, or the tokens of texts
             (n, max_tokens) int32, padded with 0 at the end; an array, a memory map, or
             `Rows` of one of them.
-        labels: (n,) int32, the number of the class.
+        labels: (n,) int32, the number of the class; all 0 where there are no classes.
         texts: the n texts that the inputs stand for; None for images.
         lengths: (n,) int32, the tokens of each text before it was cut to max_tokens;
             None for images.
@@ -90,7 +90,7 @@ class Splits:
 
     Args:
         name: the name of the set, the file or the folder.
-        class_names: the name of class 0, 1, ...
+        class_names: the name of class 0, 1, ...; () where there are no labels.
         train: what the network learns from.
         validation: what every choice is made on.
         open_test: returns the test examples; only an evaluation calls it.
@@ -161,6 +161,7 @@ def split(
     split_seed: int,
     fingerprint: str,
     notes: Sequence[str],
+    labelled: bool = True,
     texts: Sequence[str] | None = None,
     lengths: np.ndarray | None = None,
 ) -> Splits:
@@ -172,22 +173,34 @@ def split(
             test, class by class, drawn with `split_seed`.
         open_test: the source's own, or None: a fifth of the examples, class by class,
             always the same one whatever the `split_seed`.
+        labelled: whether the labels will be learned. If not, there may be no classes,
+            or classes too small to be split: then all is drawn as one heap.
         texts, lengths: what `Examples` has of texts; carved as the inputs are.
 
     Raises:
-        UserError: a class has too few examples for every split to get one.
+        UserError: a class, or the heap, has too few examples for every split to get
+            one.
     """
     notes = [*notes]
     carved = (open_test is None) + (validation is None)
-    _check_class_sizes(name, class_names, labels, needed=1 + carved)
+    problem = _class_problem(name, class_names, labels, needed=1 + carved)
+    if problem and labelled:
+        raise UserError(problem)
+    if len(labels) < 1 + carved:
+        raise UserError(
+            f"{name} must have at least {1 + carved} examples to be split, it has "
+            f"{len(labels)}"
+        )
+    how = "" if problem else "class by class, "
+    groups = np.zeros_like(labels) if problem else labels
     rest = np.arange(len(labels))
     if open_test is None:
         spare = 1 if validation is None else 0
-        rest, test = _carve(labels, _TEST_FRACTION, spare, 0, _TEST_STREAM)
+        rest, test = _carve(groups, _TEST_FRACTION, spare, 0, _TEST_STREAM)
         tested = take(inputs, labels, test, texts, lengths)
         notes.append(
             f"no test split in {name}: {len(test):,} of its {len(labels):,} examples "
-            "are set aside as test, class by class, always the same ones"
+            f"are set aside as test, {how}always the same ones"
         )
 
         def open_test() -> Examples:
@@ -195,11 +208,11 @@ def split(
 
     if validation is None:
         kept, carved_rows = _carve(
-            labels[rest], validation_fraction, 0, split_seed, _VALIDATION_STREAM
+            groups[rest], validation_fraction, 0, split_seed, _VALIDATION_STREAM
         )
         notes.append(
             f"validation: {len(carved_rows):,} of {len(rest):,} training examples, "
-            f"carved class by class with split_seed {split_seed}"
+            f"{how}drawn with split_seed {split_seed}"
         )
         validation = take(inputs, labels, rest[carved_rows], texts, lengths)
         rest = rest[kept]
@@ -252,21 +265,21 @@ def digest(*arrays: np.ndarray) -> str:
 
 
 def _carve(
-    labels: np.ndarray, fraction: float, spare: int, seed: int, stream: int
+    groups: np.ndarray, fraction: float, spare: int, seed: int, stream: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split row numbers into (kept, carved), both ascending.
 
-    Of every class the nearest whole number to `fraction` is carved: at least one, and
+    Of every group the nearest whole number to `fraction` is carved: at least one, and
     at least `spare` + 1 stay.
     """
-    _, sizes = np.unique(labels, return_counts=True)
+    _, sizes = np.unique(groups, return_counts=True)
     wanted = np.floor(fraction * sizes + 0.5).astype(np.int64)
     counts = np.clip(wanted, 1, sizes - 1 - spare)
-    # Rows grouped by class, in a random order inside each class.
-    order = np.lexsort((_random_words(len(labels), seed, stream), labels))
+    # Rows group by group, in a random order inside each.
+    order = np.lexsort((_random_words(len(groups), seed, stream), groups))
     starts = np.cumsum(sizes) - sizes
-    rank = np.arange(len(labels)) - np.repeat(starts, sizes)
-    is_carved = np.zeros(len(labels), bool)
+    rank = np.arange(len(groups)) - np.repeat(starts, sizes)
+    is_carved = np.zeros(len(groups), bool)
     is_carved[order] = rank < np.repeat(counts, sizes)
     return np.flatnonzero(~is_carved), np.flatnonzero(is_carved)
 
@@ -276,20 +289,20 @@ def _random_words(count: int, *key: int) -> np.ndarray:
     return np.asarray(words, np.uint64)
 
 
-def _check_class_sizes(
+def _class_problem(
     name: str, class_names: Sequence[str], labels: np.ndarray, needed: int
-) -> None:
+) -> str | None:
+    """Why the examples cannot be split class by class, if so."""
     if len(class_names) < 2:
-        raise UserError(
-            f"{name} must have at least 2 classes, got {len(class_names)}"
-            + (f" ({class_names[0]!r})" if len(class_names) else "")
-        )
+        one = f" ({class_names[0]!r})" if len(class_names) else ""
+        return f"{name} must have at least 2 classes, got {len(class_names)}{one}"
     sizes = np.bincount(labels, minlength=len(class_names))
     small = np.flatnonzero(sizes < needed)
-    if len(small):
-        first = int(small[0])
-        more = f" ({len(small)} classes are so small)" if len(small) > 1 else ""
-        raise UserError(
-            f"every class needs at least {needed} examples to be split, class "
-            f"{class_names[first]!r} of {name} has {sizes[first]}{more}"
-        )
+    if not len(small):
+        return None
+    first = int(small[0])
+    more = f" ({len(small)} classes are so small)" if len(small) > 1 else ""
+    return (
+        f"every class needs at least {needed} examples to be split, class "
+        f"{class_names[first]!r} of {name} has {sizes[first]}{more}"
+    )

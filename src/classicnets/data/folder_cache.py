@@ -4,9 +4,10 @@
     $CLASSICNETS_CACHE/folders/STATE.json which CONTENT a folder of this state has
 
 CONTENT is a digest of every file's bytes and name and of the decode options; STATE of
-the files' names, sizes and times, so that a second run reads no image file. An entry is
-written under a temporary name and renamed when whole: a killed decode leaves nothing
-that could be taken for one, and of two at a time the first to finish wins.
+the files' names, sizes and times, so that a second run reads no image file. A folder
+that is read without labels too has two entries: the order of its files may differ. An
+entry is written under a temporary name and renamed when whole: a killed decode leaves
+nothing that could be taken for one, and of two at a time the first to finish wins.
 """
 
 import contextlib
@@ -15,28 +16,25 @@ import json
 import os
 import secrets
 import shutil
-import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from classicnets.data.folder_layout import printable
 from classicnets.data.images import decode, pillow_warnings, probe
 from classicnets.data.named import cache_folder
+from classicnets.data.parallel import in_parallel
 from classicnets.errors import UserError
 
 _FORMAT = 1  # of the cache; a change of the decoding or of the files' layout raises it
-_CHUNK = 64  # files a task of a thread
 _SMALLEST, _LARGEST = 32, 64  # image_size chosen for the user
 _ABANDONED_SECONDS = 2 * 24 * 3600
-
-Result = TypeVar("Result")
+# Files of small sets are kept from their digest to their decoding, not read twice.
+_KEPT_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,7 @@ def decode_folder(
     parts: np.ndarray,
     *,
     state: str,
+    labelled: bool,
     image_size: int,
     channels: int,
     resize: str,
@@ -78,10 +77,12 @@ def decode_folder(
         root: the folder; `files` are paths below it.
         labels, parts: (files,) the class and the part of each; parts lie together.
         state: changes whenever a file may have changed.
+        labelled: whether the labels mean anything.
         image_size, channels: 0 to choose them by the files that are not test.
     """
     cache = cache_folder() / "folders"
-    wanted = f"{_FORMAT} {state} {image_size} {channels} {resize}"
+    heap = "" if labelled else " heap"
+    wanted = f"{_FORMAT} {state} {image_size} {channels} {resize}{heap}"
     memo = cache / f"{hashlib.sha256(wanted.encode()).hexdigest()}.json"
     if memo.exists():
         content = json.loads(memo.read_text("utf-8"))["content"]
@@ -100,6 +101,7 @@ def decode_folder(
                 image_size,
                 channels,
                 resize,
+                heap,
                 progress,
             )
         _write_whole(memo, json.dumps({"content": content, "folder": str(root)}))
@@ -132,10 +134,13 @@ def _fill(
     image_size: int,
     channels: int,
     resize: str,
+    heap: str,
     progress: bool,
 ) -> str:
     """Make the entry of a folder unless its content is cached; returns its name."""
-    digests, shorts, greys = _read_headers(root, files, progress)
+    kept: dict[int, bytes] = {}
+    probing = image_size == 0 or channels == 0
+    digests, shorts, greys = _read_files(root, files, kept, probing, progress)
     known = (parts != "test") & (shorts > 0)
     if image_size == 0:
         median = float(np.median(shorts[known])) if known.any() else 0.0
@@ -144,7 +149,7 @@ def _fill(
     if channels == 0:
         channels = 1 if known.any() and greys[known].all() else 3
 
-    sha = hashlib.sha256(f"{_FORMAT} {image_size} {channels} {resize};".encode())
+    sha = hashlib.sha256(f"{_FORMAT} {image_size} {channels} {resize}{heap};".encode())
     for file, digest in zip(files, digests, strict=True):
         sha.update(os.fsencode(file) + b"\0" + digest.tobytes())
     content = sha.hexdigest()
@@ -161,20 +166,21 @@ def _fill(
     part = cache / f"part-{secrets.token_hex(8)}"
     part.mkdir()
     try:
-        kept, skipped = _decode_all(
+        decoded, skipped = _decode_all(
             part / "images.npy",
             root,
             files,
             digests,
+            kept,
             (image_size, image_size, channels),
             resize,
             progress,
         )
         with open(part / "labels.npy", "wb") as stream:
-            np.save(stream, labels[kept])
+            np.save(stream, labels[decoded])
             _flush(stream)
         index = {
-            "parts": _ranges(parts[kept]),
+            "parts": _ranges(parts[decoded]),
             "skipped": skipped,
             "copies": len(files) - len(np.unique(digests, axis=0)),
         }
@@ -189,25 +195,42 @@ def _fill(
     return content
 
 
-def _read_headers(
-    root: Path, files: Sequence[str], progress: bool
+def _read_files(
+    root: Path,
+    files: Sequence[str],
+    kept: dict[int, bytes],
+    probing: bool,
+    progress: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Digest (n, 32), short side in pixels or 0 if broken (n,), is grey (n,)."""
+    """Digest (n, 32), short side in pixels or 0 if broken (n,), is grey (n,).
+
+    Args:
+        kept: takes the contents of the first files.
+        probing: whether the last two are needed; they stay 0 if not.
+    """
     digests = np.zeros((len(files), 32), np.uint8)
     shorts = np.zeros(len(files), np.int32)
     greys = np.zeros(len(files), bool)
 
-    def read(rows: range) -> range:
+    def read(rows: range) -> list[tuple[int, bytes]]:
+        contents = []
         for row in rows:
             content = _content(root / files[row])
             digests[row] = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
-            with contextlib.suppress(UserError):  # broken: the decoding says why
-                width, height, greys[row] = probe(content)
-                shorts[row] = min(width, height)
-        return rows
+            if probing:
+                with contextlib.suppress(UserError):  # broken: the decoding says why
+                    width, height, greys[row] = probe(content)
+                    shorts[row] = min(width, height)
+            if room > 0:
+                contents.append((row, content))
+        return contents
 
-    for _ in _parallel(read, len(files), "reading", progress):
-        pass
+    room = _KEPT_BYTES
+    for contents in in_parallel(read, len(files), "reading", progress):
+        for row, content in contents:
+            if room > 0:
+                kept[row] = content
+                room -= len(content)
     return digests, shorts, greys
 
 
@@ -216,11 +239,16 @@ def _decode_all(
     root: Path,
     files: Sequence[str],
     digests: np.ndarray,
+    kept: dict[int, bytes],
     shape: tuple[int, int, int],
     resize: str,
     progress: bool,
 ) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """Decode every file into a .npy; returns the rows that went in, and the others."""
+    """Decode every file into a .npy; returns the rows that went in, and the others.
+
+    Args:
+        kept: the contents of some files, which are taken out of it.
+    """
     size, _, channels = shape
 
     def decode_rows(
@@ -230,9 +258,12 @@ def _decode_all(
         good: list[int] = []
         bad: list[tuple[str, str]] = []
         for row in rows:
-            content = _content(root / files[row])
-            if hashlib.sha256(content).digest() != digests[row].tobytes():
-                raise UserError(f"{root / files[row]} must not change while it is read")
+            content = kept.pop(row, None)
+            if content is None:
+                content = _content(root / files[row])
+                if hashlib.sha256(content).digest() != digests[row].tobytes():
+                    path = root / files[row]
+                    raise UserError(f"{path} must not change while it is read")
             try:
                 images[len(good)] = decode(content, size, channels, resize)
             except UserError as error:
@@ -241,80 +272,21 @@ def _decode_all(
                 good.append(row)
         return images[: len(good)], good, bad
 
-    kept: list[int] = []
+    decoded: list[int] = []
     skipped: list[tuple[str, str]] = []
     with open(path, "wb") as stream:
         _write_header(stream, (len(files), *shape))
-        for images, good, bad in _parallel(
+        for images, good, bad in in_parallel(
             decode_rows, len(files), "decoding", progress
         ):
             stream.write(images.data)
-            kept += good
+            decoded += good
             skipped += bad
         # The header has room to spare: the true count takes the place of the first.
         stream.seek(0)
-        _write_header(stream, (len(kept), *shape))
+        _write_header(stream, (len(decoded), *shape))
         _flush(stream)
-    return np.array(kept, np.int64), skipped
-
-
-def _parallel(
-    function: Callable[[range], Result], count: int, doing: str, progress: bool
-) -> Iterator[Result]:
-    """function(range of rows) over all rows, in order, a few chunks ahead of the use.
-
-    Threads do: Pillow gives up the interpreter's lock where it works. Two cores read
-    and shrank 1.8 times as many JPEGs a second as one.
-    """
-    workers = _cores()
-    waiting: deque[tuple[int, Future[Result]]] = deque()
-    with ThreadPoolExecutor(workers) as pool, _shown(doing, count, progress) as advance:
-        try:
-            for start in range(0, count, _CHUNK):
-                rows = range(start, min(start + _CHUNK, count))
-                waiting.append((len(rows), pool.submit(function, rows)))
-                if len(waiting) > 4 * workers:
-                    done, future = waiting.popleft()
-                    yield future.result()
-                    advance(done)
-            while waiting:
-                done, future = waiting.popleft()
-                yield future.result()
-                advance(done)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-@contextlib.contextmanager
-def _shown(doing: str, count: int, progress: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, a line every ten seconds elsewhere, or nothing."""
-    if not progress:
-        yield lambda done: None
-    elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(f"{doing} images", total=count)
-            yield lambda done: bar.advance(task, done)
-    else:
-        total, last = 0, time.monotonic()
-
-        def advance(done: int) -> None:
-            nonlocal total, last
-            total += done
-            if total == count or time.monotonic() - last > 10:
-                last = time.monotonic()
-                print(f"{doing} images: {total:,} of {count:,}", file=sys.stderr)
-
-        yield advance
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return np.array(decoded, np.int64), skipped
 
 
 def _content(path: Path) -> bytes:

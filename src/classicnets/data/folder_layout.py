@@ -1,4 +1,4 @@
-"""How a folder must be laid out, a subfolder a class, and the files it has."""
+"""How a folder must be laid out, a subfolder a class or one heap; the files it has."""
 
 import hashlib
 import os
@@ -49,7 +49,7 @@ class Listing:
 
     Args:
         root: the folder.
-        class_names: sorted.
+        class_names: sorted; () for a heap.
         files: paths below the root, "/" between their parts, one split after another.
         labels: (files,) int32.
         parts: (files,) "train", "validation" or "test" where the folder has these
@@ -68,38 +68,42 @@ class Listing:
     notes: tuple[str, ...]
 
 
-def scan(root: Path, kind: Kind) -> Listing:
-    """List the files of a folder, or say how it should be laid out."""
+def scan(root: Path, kind: Kind, *, labelled: bool = True) -> Listing:
+    """List the files of a folder, or say how it should be laid out.
+
+    Args:
+        labelled: whether subfolders are classes. If not, all files of a split are one
+            heap, sorted by their paths.
+    """
     parts = _part_folders(root)
     first = "train" if "train" in parts else ""
-    without = kind.unlabelled if first else ()
-    classes = {
-        part: _class_folders(folder, kind, without) for part, folder in parts.items()
-    }
-    for part, names in classes.items():
-        if names != classes[first]:
-            raise _different_classes(parts[first], parts[part], classes[first], names)
-    found: list[tuple[str, int, str]] = []
+    without = kind.unlabelled if first and labelled else ()
     ignored: Counter[str] = Counter()
+    if labelled:
+        classes = _classes(parts, first, kind, without)
+        entries = _files_by_class(parts, classes, kind, ignored)
+    else:
+        classes = []
+        entries = _files_in_heaps(parts, kind, ignored)
+    found: list[tuple[str, int, str]] = []
     state = hashlib.sha256(os.fsencode(root.resolve()))
     below = len(os.fspath(root / "a")) - 1  # where a path below the root begins
-    for part, folder in parts.items():
-        for label, name in enumerate(classes[part]):
-            before = len(found)
-            for entry in files_below(folder / name, kind, ignored):
-                relative = entry.path[below:].replace(os.sep, "/")
-                found.append((relative, label, part))
-                status = entry.stat()
-                times = (status.st_mtime_ns, status.st_ctime_ns)
-                state.update(repr((relative, status.st_size, times)).encode())
-            if len(found) == before:
-                raise UserError(
-                    f"every class folder must hold {kind.name}, {folder / name} has "
-                    "none; move it away or start its name with a dot"
-                )
+    for entry, label, part in entries:
+        relative = entry.path[below:].replace(os.sep, "/")
+        found.append((relative, label, part))
+        status = entry.stat()
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        state.update(repr((relative, status.st_size, times)).encode())
     notes = []
+    if first and not labelled:
+        beside = sum(1 for _ in files_below(root, kind, Counter())) - len(found)
+        if beside:
+            notes.append(
+                f"{beside:,} {kind.name} in {root} are left out: they lie beside "
+                f"{parts[first].name}/"
+            )
     if ignored:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in ignored.most_common(4))
+        kinds = _most_common(ignored)
         notes.append(f"{ignored.total():,} files in {root} are ignored: {kinds}")
     for name in set(without).intersection(_subfolders(parts[first])):
         notes.append(
@@ -107,7 +111,7 @@ def scan(root: Path, kind: Kind) -> Listing:
         )
     return Listing(
         root=root,
-        class_names=tuple(printable(name) for name in classes[first]),
+        class_names=tuple(printable(name) for name in classes),
         files=[file for file, _, _ in found],
         labels=np.array([label for _, label, _ in found], np.int32),
         parts=np.array([part for _, _, part in found]),
@@ -175,13 +179,63 @@ def _part_folders(root: Path) -> dict[str, Path]:
     return {part: parts[part] for part in order if part in parts}
 
 
+def _classes(
+    parts: dict[str, Path], first: str, kind: Kind, without: Sequence[str]
+) -> list[str]:
+    """The names of the class folders, the same in every part."""
+    classes = _class_folders(parts[first], kind, without)
+    for part, folder in parts.items():
+        names = _class_folders(folder, kind, without) if part != first else classes
+        if names != classes:
+            raise _different_classes(parts[first], folder, classes, names)
+    return classes
+
+
+def _files_by_class(
+    parts: dict[str, Path], classes: Sequence[str], kind: Kind, ignored: Counter[str]
+) -> Iterator[tuple[os.DirEntry[str], int, str]]:
+    """Every file with its label and its part."""
+    for part, folder in parts.items():
+        for label, name in enumerate(classes):
+            entries = list(files_below(folder / name, kind, ignored))
+            if not entries:
+                raise UserError(
+                    f"every class folder must hold {kind.name}, {folder / name} has "
+                    "none; move it away or start its name with a dot"
+                )
+            yield from ((entry, label, part) for entry in entries)
+
+
+def _files_in_heaps(
+    parts: dict[str, Path], kind: Kind, ignored: Counter[str]
+) -> Iterator[tuple[os.DirEntry[str], int, str]]:
+    """Every file with the label 0 and its part."""
+    for part, folder in parts.items():
+        others: Counter[str] = Counter()
+        entries = [*files_below(folder, kind, others)]
+        if not entries:
+            there = f"only {_most_common(others)}" if others else "none"
+            raise UserError(
+                f"{folder} must hold {kind.name} ({', '.join(kind.endings)}), it has "
+                f"{there}"
+            )
+        ignored.update(others)
+        entries.sort(key=lambda entry: entry.path)
+        yield from ((entry, 0, part) for entry in entries)
+
+
+def _most_common(ignored: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in ignored.most_common(4))
+
+
 def _class_folders(folder: Path, kind: Kind, without: Sequence[str]) -> list[str]:
     names = [name for name in _subfolders(folder) if name not in without]
     loose = sum(_is_kind(entry, kind) for entry in _visible(folder))
     if not names and loose:
+        nearest = "; tasks without labels take them as they are"
         raise UserError(
-            f"{folder} must have a subfolder a class, such as {kind.example}; "
-            f"its {loose:,} {kind.name} lie side by side"
+            f"{folder} must have a subfolder a class, such as {kind.example}; its "
+            f"{loose:,} {kind.name} lie side by side{nearest if kind is IMAGES else ''}"
         )
     if not any(_has_file(folder / name, kind) for name in names):
         raise UserError(

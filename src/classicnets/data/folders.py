@@ -17,17 +17,19 @@ def load_folder(
     image_size: int,
     channels: int,
     resize: str,
+    labelled: bool,
     allow_corrupt: bool,
     progress: bool,
 ) -> Splits:
     """Decode a folder once, then open its splits from the cache; see `data.load`."""
-    listing = scan(root, IMAGES)
+    listing = scan(root, IMAGES, labelled=labelled)
     decoded = decode_folder(
         listing.root,
         listing.files,
         listing.labels,
         listing.parts,
         state=listing.state,
+        labelled=labelled,
         image_size=image_size,
         channels=channels,
         resize=resize,
@@ -37,8 +39,9 @@ def load_folder(
         root, decoded.skipped, len(listing.files), allow_corrupt, IMAGES
     )
     height, width, depth = decoded.images.shape[1:]
+    classes = f" of {len(listing.class_names)} classes" if labelled else ""
     made = (
-        f"{root}: {len(decoded.labels):,} images of {len(listing.class_names)} classes "
+        f"{root}: {len(decoded.labels):,} images{classes} "
         f"as {height}x{width}x{depth} ({resize})"
     )
     notes = [made, *listing.notes, *skipped]
@@ -68,6 +71,7 @@ def load_folder(
         split_seed=split_seed,
         fingerprint=decoded.content,
         notes=notes,
+        labelled=labelled,
     )
 
 

@@ -109,8 +109,8 @@ def decode(content: bytes, image_size: int, channels: int, resize: str) -> np.nd
         # JPEG can skip work on the way to a small image: at least twice the size is
         # kept, which the antialiased resize cannot be told from the whole.
         image.draft(None, (2 * image_size, 2 * image_size))
-        upright = ImageOps.exif_transpose(image)
-        coloured = _convert(upright, channels)
+        ImageOps.exif_transpose(image, in_place=True)  # else it copies those upright
+        coloured = _convert(image, channels)
         small = _resize(coloured, image_size, resize)
         return np.asarray(small, np.uint8).reshape(image_size, image_size, channels)
 

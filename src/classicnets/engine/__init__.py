@@ -4,6 +4,8 @@ Each backend offers the same functions:
 
 - `value_and_gradients(loss_function, variables, state)`
 - `apply_gradients(optimizer, gradients, variables)`
+- `input_gradients(function, inputs)`: differentiable again
+- `repeat(step, batches, steps, state, logs)`: steps within a step
 - `compile_steps(step, state, logs)`: several steps of training in one call
 - `compile_function(function, state)`: a forward pass
 - `fast_kernel(layer, shape)`: a faster equivalent of a Keras layer, or None
@@ -34,6 +36,8 @@ else:
 
 value_and_gradients = backend.value_and_gradients
 apply_gradients = backend.apply_gradients
+input_gradients = backend.input_gradients
+repeat = backend.repeat
 compile_steps = backend.compile_steps
 compile_function = backend.compile_function
 to_device = backend.to_device

@@ -46,6 +46,27 @@ def apply_gradients(optimizer, gradients, variables):
     _assign(optimizer.variables, slots)
 
 
+def input_gradients(function, inputs):
+    """Return d sum(function(inputs)) / d inputs; see the engine on TensorFlow."""
+    return jax.grad(lambda x: function(x).sum())(inputs)
+
+
+def repeat(step, batches, steps, state, logs):
+    """Run several steps inside a compiled one; see the engine on TensorFlow."""
+
+    def body(carried, batch):
+        values, totals = carried
+        result, values = _run_pure(lambda: step(batch), zip(state, values), state)
+        totals = {k: totals[k] + result[k].astype("float32") for k in logs}
+        return (values, totals), None
+
+    totals = {key: jnp.zeros((), "float32") for key in logs}
+    start = ([v.value for v in state], totals)
+    (values, totals), _ = jax.lax.scan(body, start, batches)
+    _assign(state, values)
+    return {key: total / steps for key, total in totals.items()}
+
+
 def compile_steps(step, state, logs):
     """Compile a loop over steps; see the engine on TensorFlow."""
 

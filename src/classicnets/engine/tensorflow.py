@@ -34,6 +34,19 @@ def apply_gradients(optimizer, gradients, variables):
     optimizer.apply(gradients, variables)
 
 
+def input_gradients(function, inputs):
+    """Return d sum(function(inputs)) / d inputs, which can be differentiated again.
+
+    Args:
+        function: From a batch to scores; an example's score depends on it alone.
+        inputs: (batch, ...), float32.
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        total = tf.reduce_sum(function(inputs))
+    return tape.gradient(total, inputs)
+
+
 def adam_step(optimizer, gradient, variable, learning_rate):
     """Update `variable` and its slots by Keras's Adam, all in one pass over memory."""
     place = optimizer._get_variable_index(variable)
@@ -50,6 +63,31 @@ def adam_step(optimizer, gradient, variable, learning_rate):
         epsilon=optimizer.epsilon,
         grad=gradient,
     )
+
+
+def repeat(step, batches, steps, state, logs):
+    """Run several steps inside a compiled one.
+
+    Args:
+        step: Called as step(batch); returns a dict of scalars.
+        batches: A dict of tensors with a leading axis of `steps`.
+        steps: How many.
+        state: Every variable that the step reads or writes.
+        logs: The keys of that dict.
+
+    Returns:
+        The means of the scalars.
+    """
+
+    def body(i, totals):
+        values = step({key: rows[i] for key, rows in batches.items()})
+        return i + 1, {k: totals[k] + tf.cast(values[k], tf.float32) for k in logs}
+
+    start = (tf.constant(0), {key: tf.constant(0.0) for key in logs})
+    _, totals = tf.while_loop(
+        lambda i, _: i < steps, body, start, parallel_iterations=1
+    )
+    return {key: total / steps for key, total in totals.items()}
 
 
 def compile_steps(step, state, logs):

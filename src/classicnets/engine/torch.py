@@ -28,6 +28,18 @@ def apply_gradients(optimizer, gradients, variables):
     optimizer.apply(gradients, variables)
 
 
+def input_gradients(function, inputs):
+    """Return d sum(function(inputs)) / d inputs; see the engine on TensorFlow."""
+    inputs = inputs.detach().requires_grad_()
+    return torch.autograd.grad(function(inputs).sum(), inputs, create_graph=True)[0]
+
+
+def repeat(step, batches, steps, state, logs):
+    """Run several steps inside a step; see the engine on TensorFlow."""
+    rows = [step({key: rows[i] for key, rows in batches.items()}) for i in range(steps)]
+    return {key: sum(row[key].detach() for row in rows) / steps for key in logs}
+
+
 @torch.no_grad()
 def _adam_step(optimizer, gradient, variable, learning_rate):
     """Update `variable` and its slots by Keras's Adam, all in one pass over memory."""

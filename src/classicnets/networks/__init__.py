@@ -10,8 +10,9 @@ from classicnets.errors import UserError, nearest
 if TYPE_CHECKING:
     import keras
 
-# A network's name, its file (the function in it has the same name) and its options.
-# Files are imported when a network is built: a list of names needs no backend.
+# A network's name, its file and its options. The function in the file has the network's
+# name or else the file's. Files are imported when a network is built: a list of names
+# needs no backend.
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "vgg11": ("vgg", {"depth": 11, "batch_norm": False}),
     "vgg13": ("vgg", {"depth": 13, "batch_norm": False}),
@@ -32,6 +33,19 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet56": ("resnet_cifar", {"depth": 56}),
     "resnet110": ("resnet_cifar", {"depth": 110}),
     "lstm": ("lstm", {}),
+    "autoencoder": ("autoencoder", {}),
+    "conv_autoencoder": ("autoencoder", {}),
+    "vae": ("vae", {}),
+    "conv_vae": ("vae", {}),
+}
+
+# A pair's name, its file, and the functions in it that build the generator and its
+# opponent, which each paper names its own way.
+PAIRS: dict[str, tuple[str, str, str]] = {
+    "gan": ("gan", "generator", "discriminator"),
+    "dcgan": ("dcgan", "generator", "discriminator"),
+    "wgan_gp": ("wgan_gp", "generator", "critic"),
+    "wgan_gp_resnet": ("wgan_gp_resnet", "generator", "critic"),
 }
 
 # The files of networks that take texts and other sequences too.
@@ -41,7 +55,7 @@ SEQUENCES = {"lstm"}
 def create(
     network: str,
     input_shape: tuple[int | None, ...],
-    classes: int | None,
+    classes: int | None = None,
     **options: Any,
 ) -> "keras.Model":
     """Build a network by its name.
@@ -50,41 +64,81 @@ def create(
         network: A key of `NETWORKS`.
         input_shape: (height, width, channels); for an LSTM also (length,) of tokens,
             where None is any length, or (steps, features).
-        classes: Number of classes, or None for the features without the head.
+        classes: Number of classes, or None for the features without the head. An
+            autoencoder or a VAE has none.
         **options: Passed to the network's function, which documents them: `vgg`,
-            `resnet`, `resnet_cifar` or `lstm`.
+            `resnet`, `resnet_cifar`, `lstm`, `autoencoder`, `conv_autoencoder`, `vae`
+            or `conv_vae`.
 
     Returns:
-        A model from inputs (batch, *input_shape) to logits (batch, classes).
+        A model from inputs (batch, *input_shape) to logits (batch, classes), or what an
+        autoencoder or a VAE returns.
 
     Raises:
         UserError: For a network, or an option, that does not exist.
         ValueError: From the network's function, for a value that it refuses.
     """
     family, fixed = find(network)
+    if network in PAIRS:
+        raise UserError(f"{network} is two networks: create_pair builds them.")
     if len(input_shape) != 3 and family not in SEQUENCES:
-        raise UserError(
-            f"{network} takes images: input_shape must be (height, width, channels),"
-            f" got {input_shape}."
+        raise _takes_images(network, input_shape)
+    _refuse_unknown(network, options)
+    (build,) = _functions(network)
+    if "classes" in inspect.signature(build).parameters:
+        return build(tuple(input_shape), classes, **fixed, **options)
+    return build(tuple(input_shape), **fixed, **options)
+
+
+def create_pair(
+    network: str, image_shape: tuple[int, ...], **options: Any
+) -> "tuple[keras.Model, keras.Model]":
+    """Build a generator and the network that judges its images.
+
+    Args:
+        network: A key of `PAIRS`.
+        image_shape: (height, width, channels).
+        **options: Each is passed to the functions that take it: `generator`, and
+            `discriminator` or `critic`, of the pair's file, which document them.
+
+    Returns:
+        (generator, critic): from noise (batch, latent_size) to images (batch,
+        *image_shape) in [-1, 1], and from such images to scores (batch, 1).
+
+    Raises:
+        UserError: For a pair, or an option, that does not exist, or for two networks
+            that do not fit.
+        ValueError: From the pair's functions, for a value that they refuse.
+    """
+    find(network)
+    if network in NETWORKS:
+        raise UserError(f"{network} is one network: create builds it.")
+    if len(image_shape) != 3:
+        raise _takes_images(network, image_shape)
+    _refuse_unknown(network, options)
+    generator, critic = (
+        build(
+            tuple(image_shape),
+            **{name: options[name] for name in options if name in _options(build)},
         )
-    known = network_options(network)
-    for option in options:
-        if option not in known:
-            raise UserError(
-                f"{network} has no option {option!r}. "
-                + (nearest(option, known) if known else "It has no options.")
-            )
-    build = _function(family)
-    return build(tuple(input_shape), classes, **fixed, **options)
+        for build in _functions(network)
+    )
+    if generator.output_shape != critic.input_shape:
+        raise UserError(
+            f"{network}: the generator makes images of {generator.output_shape[1:]},"
+            f" the critic takes {critic.input_shape[1:]}."
+        )
+    return generator, critic
 
 
 def network_options(network: str) -> dict[str, Any]:
-    """Return the options that `create` takes for `network`, with their defaults."""
-    family, fixed = find(network)
+    """Return the options that a network or a pair takes, with their defaults."""
+    _, fixed = find(network)
     return {
-        name: parameter.default
-        for name, parameter in inspect.signature(_function(family)).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in fixed
+        name: default
+        for build in _functions(network)
+        for name, default in _options(build).items()
+        if name not in fixed
     }
 
 
@@ -95,18 +149,74 @@ def paper(network: str) -> str:
 
 
 def find(network: str) -> tuple[str, dict[str, Any]]:
-    """Return a network's file and fixed options, or raise a UserError."""
+    """Return a network's or a pair's file and fixed options, or raise a UserError."""
+    if network in PAIRS:
+        return PAIRS[network][0], {}
     if network not in NETWORKS:
         raise UserError(
             f"network must be one that exists, got {network!r}. "
-            + nearest(network, NETWORKS)
+            + nearest(network, [*NETWORKS, *PAIRS])
         )
     return NETWORKS[network]
+
+
+def task(network: str) -> str:
+    """Return the task that trains a network: "classify", "reconstruct", "generate"."""
+    family, _ = find(network)
+    if network in PAIRS:
+        return "generate"
+    return "reconstruct" if family in ("autoencoder", "vae") else "classify"
+
+
+def has_batch_norm(model: "keras.Model") -> bool:
+    """Say whether a batch norm is anywhere in a model, in the models within it too.
+
+    A critic under a gradient penalty must have none: the penalty is about the score of
+    one image, which must not depend on the others (arXiv:1704.00028, section 4).
+    """
+    from keras import layers
+
+    return any(
+        isinstance(layer, layers.BatchNormalization)
+        for layer in model._flatten_layers()
+    )
+
+
+def _takes_images(network: str, shape: tuple[int | None, ...]) -> UserError:
+    return UserError(
+        f"{network} takes images: input_shape must be (height, width, channels), got"
+        f" {shape}."
+    )
+
+
+def _refuse_unknown(network: str, options: dict[str, Any]) -> None:
+    known = network_options(network)
+    for option in options:
+        if option not in known:
+            raise UserError(
+                f"{network} has no option {option!r}. "
+                + (nearest(option, known) if known else "It has no options.")
+            )
+
+
+def _options(build: Callable[..., Any]) -> dict[str, Any]:
+    """Return the keyword-only arguments of a network's function and their defaults."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(build).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
 
 
 def _module(family: str):
     return importlib.import_module(f"classicnets.networks.{family}")
 
 
-def _function(family: str) -> "Callable[..., keras.Model]":
-    return getattr(_module(family), family)
+def _functions(network: str) -> "list[Callable[..., keras.Model]]":
+    """Return the function of a network, or the two of a pair."""
+    if network in PAIRS:
+        family, *names = PAIRS[network]
+        return [getattr(_module(family), name) for name in names]
+    family, _ = find(network)
+    module = _module(family)
+    return [getattr(module, network, None) or getattr(module, family)]

@@ -9,14 +9,17 @@ from keras import ops
 from classicnets import engine, objectives, optimization
 from classicnets.data import Rows, Splits
 from classicnets.recipe import Recipe
+from classicnets.tasks import export
+from classicnets.tasks.averages import Averages
 from classicnets.tasks.pixels import Pixels
 from classicnets.tasks.tokens import Tokens, lengths, trim
-
-LOGS = ("loss", "accuracy")
 
 
 class Classify:
     """Minimizes the cross-entropy of the labels."""
+
+    logs = ("loss", "accuracy")
+    chosen = ("top1", max)  # of the validation: the epoch that is kept
 
     def __init__(self, network: keras.Model, recipe: Recipe, splits: Splits):
         self.network = network
@@ -27,8 +30,13 @@ class Classify:
         self.order, self.draws = self.inputs.order, self.inputs.draws
         self.optimizer = optimization.optimizer(recipe)
         self.optimizer.build(network.trainable_variables)
-        self.averages = _copies(network) if recipe.ema else []
-        self.state = [*network.variables, *self.optimizer.variables, *self.averages]
+        self.averages = Averages(network, recipe.ema)
+        self.state = [
+            *network.variables,
+            *self.optimizer.variables,
+            *self.averages.values,
+        ]
+        self.batch_shape = (recipe.batch_size,)
         full = splits.input_shape[0]  # the loop asks for it as 0
         sizes = {0, *(size for _, size in recipe.progressive_sizes)} - {full}
         self._networks = {size: self._for_size(size) for size in sizes}
@@ -37,13 +45,16 @@ class Classify:
 
     # -- learning ------------------------------------------------------------
 
-    def train(self, batches: dict, steps: int, image_size: int = 0) -> dict:
+    def train(
+        self, batches: dict, steps: int, *, first: int = 0, image_size: int = 0
+    ) -> dict:
         """Learn from the first `steps` of `batches`.
 
         Args:
             batches: `index` (rows, batch), the examples; `learning_rate` (rows,); and
                 one epoch's draws.
             steps: How many of the rows to run.
+            first: Unused: `batches` have all random numbers.
             image_size: Pixels a side that images are resized to; 0: their own.
 
         Returns:
@@ -73,7 +84,7 @@ class Classify:
         def step(arrays, batch):
             return self._step(network, arrays, batch, image_size)
 
-        return engine.compile_steps(step, self.state, LOGS)
+        return engine.compile_steps(step, self.state, self.logs)
 
     def _step(self, network, arrays, batch, image_size):
         """Prepare, forward, loss, gradients, update."""
@@ -93,14 +104,13 @@ class Classify:
         )
         self.optimizer.learning_rate.assign(batch["learning_rate"])
         engine.apply_gradients(self.optimizer, gradients, variables)
-        for average, variable in zip(self.averages, _averaged(self.network)):
-            average.assign(average + (1.0 - recipe.ema) * (variable - average))
+        self.averages.update()
         hits = ops.argmax(logits, axis=-1) == ops.argmax(targets, axis=-1)
         return {"loss": loss, "accuracy": ops.mean(ops.cast(hits, "float32"))}
 
     # -- judging -------------------------------------------------------------
 
-    def validate(self) -> dict[str, float]:
+    def validate(self, epoch: int) -> dict[str, float]:
         """Return loss (nats), top-1 and top-5 accuracy on the validation split."""
         logits = self.logits(self.splits.validation.inputs)
         return scores(logits, self.splits.validation.labels)
@@ -108,7 +118,7 @@ class Classify:
     def logits(self, raw: np.ndarray | Rows) -> np.ndarray:
         """Return (n, classes) for raw inputs: images or tokens."""
         forward = self._forward = self._forward or self._compile_forward()
-        with self.averaged_weights():
+        with self.averages.in_use():
             size = min(self.recipe.evaluation_batch_size, len(raw))
             return in_batches(lambda batch: forward({}, {"raw": batch}), raw, size)
 
@@ -121,21 +131,15 @@ class Classify:
 
         return engine.compile_function(forward, self.state)
 
-    def averaged_weights(self):
-        """Put the averaged weights into the network while the context lasts."""
-        return _Swapped(_averaged(self.network), self.averages)
+    def show(self) -> dict[str, np.ndarray]:
+        """Return no pictures: the report shows right and wrong examples."""
+        return {}
 
-    def export(self) -> keras.Model:
-        """Return a float32 model from raw pixels, or tokens, to logits."""
-        policy = keras.config.dtype_policy()
-        keras.config.set_dtype_policy("float32")
-        try:
-            plain = keras.models.clone_model(self.network, clone_function=_in_float32)
-            with self.averaged_weights():
-                plain.set_weights(self.network.get_weights())
-            return self.inputs.on_raw_inputs(plain)
-        finally:
-            keras.config.set_dtype_policy(policy)
+    def export(self) -> dict[str, keras.Model]:
+        """Return `model`: float32, from raw pixels, or tokens, to logits."""
+        with self.averages.in_use():
+            plain = export.in_float32(self.network)
+        return {"model": self.inputs.on_raw_inputs(plain)}
 
 
 def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -213,9 +217,9 @@ def _area(score: np.ndarray, positive: np.ndarray) -> float | None:
 def in_batches(function, inputs: np.ndarray | Rows, size: int) -> np.ndarray:
     """Apply `function` to batches of one `size`; the last one is padded, then cut.
 
-    Texts, (n, max_tokens), go by length, so that short ones need no long batch.
+    Texts, (n, max_tokens) int32, go by length: short ones need no long batch.
     """
-    texts = inputs.ndim == 2
+    texts = inputs.ndim == 2 and inputs.dtype == np.int32
     order = np.argsort(lengths(inputs), kind="stable") if texts else None
     results = []
     for first in range(0, len(inputs), size):
@@ -228,42 +232,3 @@ def in_batches(function, inputs: np.ndarray | Rows, size: int) -> np.ndarray:
         results.append(function(batch)[: size - missing])
     found = np.concatenate(results)
     return found if order is None else found[np.argsort(order)]
-
-
-def _averaged(network):
-    """Weights and batch statistics: all variables but the seeds of dropout."""
-    return [*network.trainable_variables, *_statistics(network)]
-
-
-def _statistics(network):
-    return [v for v in network.non_trainable_variables if v.dtype.startswith("float")]
-
-
-def _copies(network):
-    return [
-        keras.Variable(ops.convert_to_numpy(v), trainable=False, name=f"ema_{v.name}")
-        for v in _averaged(network)
-    ]
-
-
-def _in_float32(layer):
-    config = layer.get_config()
-    if isinstance(layer, keras.Layer):  # and not an operation such as a cast
-        config.pop("dtype", None)
-    return layer.__class__.from_config(config)
-
-
-class _Swapped:
-    """Give `variables` the `values` of others inside a `with`."""
-
-    def __init__(self, variables: list, values: list):
-        self.variables, self.values = variables if values else [], values
-
-    def __enter__(self):
-        self.kept = [ops.convert_to_numpy(v).copy() for v in self.variables]
-        for variable, value in zip(self.variables, self.values):
-            variable.assign(ops.convert_to_numpy(value))
-
-    def __exit__(self, *_):
-        for variable, value in zip(self.variables, self.kept):
-            variable.assign(value)

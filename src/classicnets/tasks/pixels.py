@@ -8,17 +8,41 @@ from classicnets import data, engine
 from classicnets.data import Examples, augmentation
 from classicnets.errors import UserError
 from classicnets.recipe import Recipe
+from classicnets.tasks import export
+
+LABELS_ONLY = ("cutout", "mixup", "cutmix", "progressive_sizes", "label_smoothing")
 
 
 class Pixels:
     """Training images (n, height, width, channels) uint8, on the device if they fit."""
 
-    def __init__(self, recipe: Recipe, train: Examples):
+    def __init__(
+        self,
+        recipe: Recipe,
+        train: Examples,
+        scaling: tuple[float, float] | None = None,
+    ):
+        """Open the images.
+
+        Args:
+            scaling: What to subtract from pixels in [0, 1], and then to divide by, for
+                a task without labels; None for the mean and the deviation of the
+                channels.
+        """
         if recipe.random_windows:
             raise UserError("random_windows is for texts, and the data are images.")
         self.recipe = recipe
         self.images = train.inputs
-        self.mean, self.deviation = _channel_statistics(train, recipe.normalize)
+        if scaling:
+            for key in LABELS_ONLY:
+                if getattr(recipe, key):
+                    raise UserError(f"{key} is for classifiers, not for {recipe.task}.")
+            channels = train.inputs.shape[-1]
+            self.mean, self.deviation = (
+                np.full(channels, number, "float32") for number in scaling
+            )
+        else:
+            self.mean, self.deviation = _channel_statistics(train, recipe.normalize)
         self.arrays = {}
         if train.inputs.nbytes <= engine.DEVICE_BYTES:
             self.arrays = {"image": engine.to_device(np.asarray(train.inputs))}
@@ -55,46 +79,34 @@ class Pixels:
             targets: (batch, classes), each row a distribution.
             image_size: Pixels a side that images are resized to; 0: their own.
         """
-        recipe = self.recipe
-        if "image" in batch:
-            images = batch["image"]
-        else:
-            images = ops.take(arrays["image"], batch["index"], axis=0)
-        images = augmentation.augment(images, batch, crop_padding=recipe.crop_padding)
-        images = self.scale(images)
+        images = self.augmented(arrays, batch)
         if "hole" in batch:
-            images = augmentation.cut_out(images, batch["hole"], size=recipe.cutout)
+            size = self.recipe.cutout
+            images = augmentation.cut_out(images, batch["hole"], size=size)
         images, targets = augmentation.mix(images, targets, batch)
         if image_size:
             images = ops.image.resize(images, (image_size, image_size), antialias=True)
         return images, targets
 
+    def augmented(self, arrays, batch):
+        """Return one step's images, cropped, mirrored and scaled; see `prepare`."""
+        if "image" in batch:
+            images = batch["image"]
+        else:
+            images = ops.take(arrays["image"], batch["index"], axis=0)
+        crop_padding = self.recipe.crop_padding
+        images = augmentation.augment(images, batch, crop_padding=crop_padding)
+        return self.scale(images)
+
     def scale(self, images):
-        """Return pixels in 0..255 with about zero mean and unit variance."""
+        """Return pixels in 0..255 as the network takes them."""
         # PyTorch's tensors do not mix with NumPy's arrays.
         mean, deviation = map(ops.convert_to_tensor, (self.mean, self.deviation))
         return (ops.cast(images, "float32") / 255.0 - mean) / deviation
 
     def on_raw_inputs(self, network: keras.Model) -> keras.Model:
         """Put `scale` inside a model."""
-        return with_scaling(network, self.mean, self.deviation)
-
-
-def with_scaling(network: keras.Model, mean, deviation) -> keras.Model:
-    """Put the scaling of pixels inside a model.
-
-    Args:
-        network: Takes normalized images (batch, height, width, channels).
-        mean, deviation: (channels,), of pixels in [0, 1].
-
-    Returns:
-        A model from pixels in 0..255 (batch, height, width, channels) to logits.
-    """
-    pixels = keras.Input(network.input_shape[1:], name="pixels")
-    scale = 1.0 / (255.0 * deviation)
-    offset = -mean / deviation
-    x = keras.layers.Rescaling(scale.tolist(), offset.tolist())(pixels)
-    return keras.Model(pixels, network(x), name=f"{network.name}_on_pixels")
+        return export.with_scaling(network, self.mean, self.deviation)
 
 
 def _channel_statistics(train: Examples, normalize: bool):

@@ -1,0 +1,248 @@
+"""Measure how fast images come from a folder: ours and a tf.data pipeline of 2021.
+
+Each reads the folder in a process of its own, in turns. All deliver the same: in every
+epoch each image once, in a random order, in batches of float32 in [-1, 1].
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.folders_page import (
+    BATCH,
+    CONTENDERS,
+    MIB,
+    MOST_COPIES,
+    OURS,
+    SIZE,
+    Reading,
+    write,
+)
+from benchmarks.worker import choose_backend
+from classicnets import data
+
+ENDINGS = (".jpg", ".jpeg", ".png")  # those that both sides read
+MOST_DIFFERENT = 0.02  # the mean pixel, in -1..1: they resize by different filters
+SAMPLE_SECONDS = 0.02
+
+Batches = Callable[[int], Iterator[Any]]
+
+
+def main() -> None:
+    """Read the command line, let them read in turns, write the page."""
+    options = _options()
+    files = image_files(options.folder)
+    # Once before the first: none has to fetch the files from the disk for the others.
+    size = sum(len(file.read_bytes()) for file in files)
+    rounds: list[list[Reading]] = []
+    out = Path(options.out)
+    for number in range(options.rounds):
+        names = CONTENDERS if number % 2 == 0 else CONTENDERS[::-1]
+        readings = [
+            in_a_process(name, options.folder, options.epochs) for name in names
+        ]
+        check_alike(readings, len(files))
+        rounds.append(sorted(readings, key=lambda r: CONTENDERS.index(r.contender)))
+        # After every round: a run cut short keeps what it has.
+        write(out, rounds, [], size)
+    with tempfile.TemporaryDirectory() as linked:
+        link_copies(files, Path(linked), MOST_COPIES)
+        grown = in_a_process(OURS, linked, options.epochs, MOST_COPIES)
+    write(out, rounds, [rounds[0][0], grown], size)
+    print(out)
+
+
+def image_files(folder: str) -> list[Path]:
+    """Every image of a folder, sorted."""
+    found = (path for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(path for path in found if path.suffix.lower() in ENDINGS)
+
+
+def link_copies(files: list[Path], target: Path, copies: int) -> None:
+    """Make a folder that has the files several times, without their bytes."""
+    for copy in range(copies):
+        (target / str(copy)).mkdir()
+        for number, file in enumerate(files):
+            link = target / str(copy) / f"{number:07}{file.suffix}"
+            try:
+                os.link(file, link)
+            except OSError:  # such as on another disk
+                link.symlink_to(file.resolve())
+
+
+def open_ours(folder: str) -> Batches:
+    """Decode into a fresh cache; return the batches of an epoch."""
+    splits = data.load(
+        folder,
+        labelled=False,
+        image_size=SIZE,
+        channels=3,
+        resize="stretch",
+        progress=False,
+    )
+    # No image may be missing: the others deliver all of them too.
+    parts = (splits.train, splits.validation, splits.open_test())
+
+    def batches(epoch: int) -> Iterator[np.ndarray]:
+        for examples in parts:
+            order = data.epoch_order(len(examples), seed=0, epoch=epoch)
+            for start in range(0, len(order), BATCH):
+                rows = order[start : start + BATCH]
+                batch = examples.inputs[rows].astype(np.float32)
+                batch /= 127.5
+                batch -= 1
+                yield batch
+
+    return batches
+
+
+def open_tfdata(folder: str, *, antialias: bool) -> Batches:
+    """Build the pipeline, which decodes in every epoch; return an epoch's batches.
+
+    Args:
+        antialias: resize with the filter of ours, bicubic and antialiased, and not by
+            the usual `tf.image.resize(images, size)`, which skips pixels.
+    """
+    import tensorflow as tf
+
+    how = {"method": "bicubic", "antialias": True} if antialias else {}
+
+    def read(path):
+        image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+        return tf.image.resize(image, (SIZE, SIZE), **how) / 127.5 - 1
+
+    files = [str(file) for file in image_files(folder)]
+    dataset = (
+        tf.data.Dataset.from_tensor_slices(files)
+        .shuffle(len(files))
+        .map(read, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(BATCH)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    return lambda epoch: iter(dataset)
+
+
+def read_folder(name: str, folder: str, epochs: int, copies: int = 1) -> Reading:
+    """Read a folder for some epochs, in this process."""
+    if name != OURS:
+        import tensorflow  # noqa: F401 - it takes seconds, which are not the reading's
+    with _Memory() as memory:
+        seconds, started = [], time.perf_counter()
+        if name == OURS:
+            batches = open_ours(folder)
+        else:
+            batches = open_tfdata(folder, antialias=name.endswith("-antialias"))
+        for epoch in range(epochs):
+            images = sum(len(batch) for batch in batches(epoch))
+            seconds.append(time.perf_counter() - started)
+            started = time.perf_counter()
+    total = sum(float(np.sum(batch, dtype=np.float64)) for batch in batches(epochs))
+    mean = total / (images * SIZE * SIZE * 3)
+    return Reading(name, copies, images, tuple(seconds), memory.peak, memory.own, mean)
+
+
+class _Memory:
+    """The most memory that this process had, and what of it was its own."""
+
+    def __init__(self):
+        self.peak = self.own = 0
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._sample, daemon=True)
+
+    def __enter__(self):
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_):
+        import resource  # Windows has none
+
+        self._ended.set()
+        self._watch.join()
+        unit = 1 if sys.platform == "darwin" else 1024
+        self.peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def _sample(self):
+        """The system keeps no peak of what is in no file."""
+        status = Path("/proc/self/status")
+        while status.exists():
+            found = status.read_text().partition("RssAnon:")[2].split(maxsplit=1)
+            self.own = max(self.own, 1024 * int(found[0]) if found else 0)
+            if self._ended.wait(SAMPLE_SECONDS):
+                break
+
+
+def in_a_process(name: str, folder: str, epochs: int, copies: int = 1) -> Reading:
+    """Let one contender read where nothing is cached or imported yet."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    with tempfile.TemporaryDirectory() as cache:
+        given = (theirs, cache, name, folder, epochs, copies)
+        process = context.Process(target=_work, args=given)
+        process.start()
+        theirs.close()
+        try:
+            found = ours.recv()
+        except EOFError:
+            raise SystemExit(f"{name} ended without a result.") from None
+        finally:
+            process.join()
+    seconds = " ".join(f"{value:.2f}" for value in found.seconds)
+    print(
+        f"{name}: {found.images:,} images, seconds of the epochs: {seconds}; "
+        f"{found.peak / MIB:.0f} MiB at most",
+        file=sys.stderr,
+        flush=True,
+    )
+    return found
+
+
+def _work(pipe, cache, *given):
+    os.environ["CLASSICNETS_CACHE"] = cache
+    choose_backend("tensorflow")
+    pipe.send(read_folder(*given))
+
+
+def check_alike(readings: list[Reading], files: int) -> None:
+    """Stop unless all delivered every one of the folder's files."""
+    for reading in readings:
+        if reading.images != files:
+            raise SystemExit(
+                f"{reading.contender} must deliver all {files:,} images, it delivered "
+                f"{reading.images:,}."
+            )
+    means = [reading.mean for reading in readings]
+    if max(means) - min(means) > MOST_DIFFERENT:
+        raise SystemExit(f"all must deliver the same images, the means are {means}.")
+
+
+def _options():
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.folders", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("folder", help="of JPEG or PNG images")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument(
+        "--epochs", type=int, default=4, help="2 or more; default: %(default)s"
+    )
+    parser.add_argument(
+        "--out", default="docs/benchmarks-folders.md", help="default: %(default)s"
+    )
+    options = parser.parse_args()
+    if options.rounds < 1 or options.epochs < 2:
+        parser.error("rounds must be at least 1, and epochs at least 2.")
+    if not image_files(options.folder):
+        parser.error(f"{options.folder} must hold images ({', '.join(ENDINGS)}).")
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""What `benchmarks.folders` measured, as a page for people and a CSV for machines."""
+
+import dataclasses
+import shlex
+import statistics
+import sys
+from pathlib import Path
+
+from benchmarks.table import machine
+from classicnets import environment
+from classicnets.run import write_atomically
+
+SIZE = 64  # height and width of the batches' images
+BATCH = 64
+MOST_COPIES = 4  # of the folder, to see how the memory grows
+OURS = "ours"
+CONTENDERS = (OURS, "tfdata2021", "tfdata2021-antialias")
+MIB = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What one process did.
+
+    Args:
+        contender: who read.
+        copies: how many times the folder was there.
+        images: how many it delivered in each epoch.
+        seconds: of each epoch; the first begins with the bare folder.
+        peak: bytes of memory, at most; the mapped pages of files count.
+        own: bytes of that which belong to no file, at most; 0 where unknown.
+        mean: of all pixels.
+    """
+
+    contender: str
+    copies: int
+    images: int
+    seconds: tuple[float, ...]
+    peak: int
+    own: int
+    mean: float
+
+    @property
+    def first(self) -> float:
+        """Seconds of the first epoch."""
+        return self.seconds[0]
+
+    @property
+    def later(self) -> float:
+        """Seconds of a later epoch, the median."""
+        return statistics.median(self.seconds[1:])
+
+
+def write(
+    out: Path, rounds: list[list[Reading]], growth: list[Reading], size: int
+) -> None:
+    """Write the page, and the CSV beside it; see `page`."""
+    write_atomically(out, page(rounds, growth, size).encode())
+    lines = ["contender,copies,round,epoch,images,seconds,peak_bytes,own_bytes"]
+    numbered = [(n, r) for n, readings in enumerate(rounds, 1) for r in readings]
+    numbered += [(1, reading) for reading in growth[1:]]
+    for number, r in numbered:
+        for epoch, seconds in enumerate(r.seconds, 1):
+            head = f"{r.contender},{r.copies},{number},{epoch},{r.images}"
+            lines.append(f"{head},{seconds:.4f},{r.peak},{r.own}")
+    write_atomically(out.with_suffix(".csv"), ("\n".join(lines) + "\n").encode())
+
+
+def page(rounds: list[list[Reading]], growth: list[Reading], size: int) -> str:
+    """Return the page.
+
+    Args:
+        rounds: the readings of each, in the order of `CONTENDERS`.
+        growth: of ours, from fewer copies of the folder to more.
+        size: bytes of the folder's files.
+    """
+    facts = environment.describe("", "CPU")
+    # Of the folder its name alone: the rest of the path is the reader's.
+    given = [Path(word).name if Path(word).is_dir() else word for word in sys.argv[1:]]
+    command = shlex.join(["python", "-m", "benchmarks.folders", *given])
+    later = len(rounds[0][0].seconds) - 1
+    lines = [
+        "# Images from a folder",
+        "",
+        "Written by the command below.",
+        f"Batches of {BATCH} images of {SIZE}x{SIZE}x3, float32 in [-1, 1]; every",
+        "image once an epoch. Ours (`classicnets.data`) decodes in the first epoch,",
+        "into an empty cache, and writes it to the disk. `tfdata2021` decodes in every",
+        "epoch, in parallel (`AUTOTUNE`), and prefetches; its `tf.image.resize` skips",
+        "pixels. That of `tfdata2021-antialias` is bicubic and antialiased, as ours",
+        "is. Importing is not counted. The files are in the system's memory already.",
+        "",
+        f"- command: `{command}`",
+        f"- commit: {facts['commit']}; started {facts['started']}",
+        f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()}",
+        f"- folder: {rounds[0][0].images:,} images, {size / MIB:.0f} MiB",
+        f"- rounds: {len(rounds)}, in turns, a process each; epochs: 1 + {later}",
+        "",
+        "| contender | first epoch, s | images/s | times ours | later epochs, s |"
+        " images/s | times ours | peak memory, MiB | own memory, MiB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for place, name in enumerate(CONTENDERS):
+        readings = [readings[place] for readings in rounds]
+        cells = [name]
+        for which in ("first", "later"):
+            seconds = [getattr(reading, which) for reading in readings]
+            ours = [getattr(readings[0], which) for readings in rounds]
+            middle = statistics.median(seconds)
+            ratios = [theirs / own for theirs, own in zip(seconds, ours)]
+            cells += [
+                f"{middle:.2f}",
+                f"{readings[0].images / middle:,.0f}",
+                f"{statistics.median(ratios):.2f} "
+                f"({min(ratios):.2f}..{max(ratios):.2f})",
+            ]
+        lines.append(f"| {' | '.join([*cells, *_memory(readings)])} |")
+    lines += [
+        "",
+        "*Times ours*: its seconds by ours in the same round, the median, smallest and",
+        "largest; above 1 ours is quicker. *Peak memory* counts the mapped pages of",
+        "files, such as those of our cache, which the system takes back when it needs",
+        "them. *Own memory* is the rest.",
+    ]
+    if growth:
+        lines += [
+            "",
+            f"## The folder, and {MOST_COPIES} copies of it",
+            "",
+            "Ours; hard links, 1 run.",
+            "",
+            "| images | decoded, MiB | first epoch, images/s | later epochs, images/s |"
+            " peak memory, MiB | own memory, MiB |",
+            "|---|---|---|---|---|---|",
+        ]
+    for reading in growth:
+        cells = [
+            f"{reading.images:,}",
+            f"{reading.images * SIZE * SIZE * 3 / MIB:.0f}",
+            f"{reading.images / reading.first:,.0f}",
+            f"{reading.images / reading.later:,.0f}",
+        ]
+        lines.append(f"| {' | '.join([*cells, *_memory([reading])])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _memory(readings):
+    """Cells of peak and own memory, the most of all rounds."""
+    peak, own = (max(getattr(r, key) for r in readings) for key in ("peak", "own"))
+    return [f"{peak / MIB:.0f}", f"{own / MIB:.0f}" if own else "–"]

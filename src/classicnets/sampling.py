@@ -1,0 +1,141 @@
+"""New images from a trained run: samples, reconstructions, ways between two codes."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from classicnets import pictures
+from classicnets.data import Splits
+from classicnets.errors import UserError
+from classicnets.run import Run
+
+BATCH = 100
+ROWS, STEPS = 8, 10  # of the picture of interpolations
+MAPPED = 5000  # examples in a latent map
+MANIFOLD = 20  # codes a side of the picture of the prior
+
+
+def sample(run: Run, count: int = 64, seed: int = 0) -> np.ndarray:
+    """Draw images from N(0, 1) noise or codes.
+
+    Args:
+        run: A finished run of a GAN or a VAE.
+        count: How many.
+        seed: Of the noise; the same seed gives the same images.
+
+    Returns:
+        (count, height, width, channels) uint8.
+
+    Raises:
+        UserError: For a run that cannot draw: a classifier, an autoencoder.
+    """
+    maker = _maker(run)
+    return _in_batches(maker, _noise(maker, count, seed))
+
+
+def interpolate(
+    run: Run, rows: int = ROWS, steps: int = STEPS, seed: int = 0
+) -> np.ndarray:
+    """Go from one random code to another, along the sphere (1609.04468).
+
+    Returns:
+        (rows * steps, height, width, channels) uint8, a way after the other.
+    """
+    maker = _maker(run)
+    ends = _noise(maker, 2 * rows, seed).reshape(rows, 2, -1)
+    shares = np.linspace(0.0, 1.0, steps).tolist()
+    ways = [pictures.slerp(first, last, shares) for first, last in ends]
+    return _in_batches(maker, np.concatenate(ways).astype("float32"))
+
+
+def reconstruct(run: Run, images: np.ndarray) -> np.ndarray:
+    """Encode images and decode their codes, of a VAE the means.
+
+    Args:
+        run: A finished run of an autoencoder or a VAE.
+        images: (n, height, width, channels) uint8.
+
+    Returns:
+        The same shape, uint8.
+    """
+    return _in_batches(run.load("decoder"), encode(run, images))
+
+
+def encode(run: Run, images: np.ndarray) -> np.ndarray:
+    """Return the codes (n, latent_size) of images uint8; of a VAE the means."""
+    encoder = run.load("encoder")
+
+    def means(rows):
+        codes = encoder.predict_on_batch(rows)
+        return codes[0] if isinstance(codes, list | tuple) else codes
+
+    return np.concatenate(
+        [means(images[first : first + BATCH]) for first in range(0, len(images), BATCH)]
+    )
+
+
+def some(of: int, count: int, seed: int) -> np.ndarray:
+    """Return `count` different numbers below `of`, ascending."""
+    source = np.random.Generator(np.random.Philox(seed))
+    return np.sort(source.permutation(of)[:count])
+
+
+def write_pictures(run: Run, splits: Splits) -> None:
+    """Write what a report shows of a finished run, from the files it has."""
+    if run.recipe.task == "generate" or _is_vae(run):
+        ways = pictures.grid(interpolate(run), columns=STEPS)
+        run.save_picture("interpolation", pictures.encode_png(ways))
+        write_animation(run)
+    if run.recipe.task == "reconstruct":
+        examples = splits.validation
+        codes = encode(run, np.asarray(examples.inputs[:MAPPED]))
+        if codes.shape[1] == 2:
+            labels = examples.labels[:MAPPED] if splits.class_names else None
+            drawn = pictures.latent_map(codes, labels, splits.class_names)
+            run.save_picture("latent", pictures.encode_png(drawn))
+            if _is_vae(run):  # what lies at which place of the prior
+                codes = pictures.latent_grid_codes(MANIFOLD)
+                made = _in_batches(run.load("decoder"), codes)
+                drawn = pictures.grid(made, columns=MANIFOLD)
+                run.save_picture("manifold", pictures.encode_png(drawn))
+
+
+def write_animation(run: Run) -> None:
+    """Join the pictures of the epochs, samples/epoch-*.png, to training.png."""
+    found = (run.path / "samples").glob("epoch-*.png")
+    files = sorted(found, key=lambda file: int(file.stem.split("-")[1]))
+    frames = [np.asarray(Image.open(io.BytesIO(f.read_bytes()))) for f in files]
+    if frames:
+        run.save_picture("training", pictures.encode_animation(frames))
+
+
+def _maker(run: Run):
+    if run.recipe.task == "generate":
+        return run.load("generator")
+    if run.recipe.task == "reconstruct" and _is_vae(run):
+        return run.load("decoder")
+    raise UserError(
+        f"samples are drawn by a GAN or a VAE, {run.name} is of network"
+        f" {run.recipe.network}."
+    )
+
+
+def _is_vae(run: Run) -> bool:
+    return "vae" in run.recipe.network
+
+
+def _noise(maker, count: int, seed: int) -> np.ndarray:
+    source = np.random.Generator(np.random.Philox(seed))
+    shape = (count, maker.input_shape[-1])
+    return source.standard_normal(shape, dtype=np.float32)
+
+
+def _in_batches(network, codes: np.ndarray) -> np.ndarray:
+    """Return uint8 images of codes (n, latent_size); the last batch is filled up."""
+    made = []
+    for first in range(0, len(codes), BATCH):
+        batch = codes[first : first + BATCH]
+        filled = np.resize(batch, (min(BATCH, len(codes)), codes.shape[1]))
+        made.append(network.predict_on_batch(filled)[: len(batch)])
+    return np.concatenate(made)

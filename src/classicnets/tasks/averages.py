@@ -1,0 +1,46 @@
+"""Exponential moving averages of a network's weights (Polyak & Juditsky 1992)."""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+from keras import ops
+
+
+class Averages:
+    """The averages of all weights and batch statistics; none where decay is 0."""
+
+    def __init__(self, network: keras.Model, decay: float):
+        self.decay = decay
+        # All variables but the seeds of dropout.
+        statistics = (
+            v for v in network.non_trainable_variables if v.dtype.startswith("float")
+        )
+        self.variables = [*network.trainable_variables, *statistics] if decay else []
+        self.values = [
+            keras.Variable(
+                ops.convert_to_numpy(v), trainable=False, name=f"ema_{v.name}"
+            )
+            for v in self.variables
+        ]
+
+    def update(self) -> None:
+        """Move each average by 1 - decay of the way to its variable."""
+        for average, variable in zip(self.values, self.variables):
+            average.assign(average + (1.0 - self.decay) * (variable - average))
+
+    def clear(self) -> None:
+        """Forget the averages: `in_use` then changes nothing."""
+        self.variables, self.values = [], []
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Put the averages into the network while the context lasts."""
+        kept = [ops.convert_to_numpy(v).copy() for v in self.variables]
+        for variable, average in zip(self.variables, self.values):
+            variable.assign(ops.convert_to_numpy(average))
+        try:
+            yield
+        finally:
+            for variable, value in zip(self.variables, kept):
+                variable.assign(value)

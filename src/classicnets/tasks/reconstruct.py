@@ -1,0 +1,198 @@
+"""Reconstruction: an autoencoder or a VAE learns images by giving them back."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from classicnets import engine, judging, objectives, optimization
+from classicnets.data import Rows, Splits
+from classicnets.recipe import Recipe
+from classicnets.tasks import draws, export
+from classicnets.tasks.averages import Averages
+from classicnets.tasks.classify import in_batches
+from classicnets.tasks.pixels import Pixels
+
+SAMPLES = 64  # in a picture
+PAIRS = 16  # originals and reconstructions in a picture
+
+
+class Reconstruct:
+    """Minimizes the reconstruction error, of a VAE plus the KL divergence: the ELBO.
+
+    Kingma & Welling 2013 (1312.6114), eq. 10 with one draw of the code an image.
+    """
+
+    chosen = ("loss", min)  # of the validation: the epoch that is kept
+
+    def __init__(self, network: keras.Model, recipe: Recipe, splits: Splits):
+        self.network, self.recipe, self.splits = network, recipe, splits
+        self.is_vae = isinstance(network.output, dict)
+        self.logs = ("loss", "reconstruction", "kl") if self.is_vae else ("loss",)
+        self.encoder, self.decoder = (
+            engine.rebuild(part, part.input_shape[1:], recipe.fast_kernels)
+            for part in (network.get_layer("encoder"), network.get_layer("decoder"))
+        )
+        self.latent_size = self.decoder.input_shape[-1]
+        self.inputs = Pixels(recipe, splits.train, scaling=(0.0, 1.0))
+        self.order, self.draws = self.inputs.order, self.inputs.draws
+        self.batch_shape = (recipe.batch_size,)
+        self.warmup_steps = recipe.beta_warmup_epochs * (
+            len(splits.train) // recipe.batch_size
+        )
+        self.optimizer = optimization.optimizer(recipe)
+        self.optimizer.build(network.trainable_variables)
+        self.averages = Averages(network, recipe.ema)
+        self.state = [
+            *network.variables,
+            *self.optimizer.variables,
+            *self.averages.values,
+        ]
+        self._steps = engine.compile_steps(self._step, self.state, self.logs)
+        self._judge = engine.compile_function(self._judged, self.state)
+        self._encode = engine.compile_function(self._means, self.state)
+        self._decode = engine.compile_function(self._pixels, self.state)
+
+    # -- learning ------------------------------------------------------------
+
+    def train(
+        self, batches: dict, steps: int, *, first: int = 0, image_size: int = 0
+    ) -> dict:
+        """Learn from the first `steps` of `batches`.
+
+        Args:
+            batches: `index` (rows, batch), the examples; `learning_rate` (rows,); and
+                one epoch's draws.
+            steps: How many of the rows to run.
+            first: The first row's step, counted from the start of the training.
+            image_size: Unused: images keep their size.
+
+        Returns:
+            The sums of `logs` over the steps, in nats an image.
+        """
+        recipe, step = self.recipe, first + np.arange(len(batches["index"]))
+        rise = step / self.warmup_steps if self.warmup_steps else np.ones(len(step))
+        fed = {
+            **batches,
+            **self.inputs.rows(batches),
+            "beta": (recipe.beta * np.minimum(rise, 1.0)).astype("float32"),
+        }
+        if self.is_vae:
+            codes = (recipe.batch_size, self.latent_size)
+            fed["noise"] = draws.normal(recipe.seed, draws.NOISE, step, codes)
+        if recipe.binarize:
+            pixels = (recipe.batch_size, *self.inputs.images.shape[1:])
+            fed["level"] = draws.uniform(recipe.seed, draws.GREY, step, pixels)
+        return self._steps(self.inputs.arrays, fed, steps)
+
+    def _step(self, arrays, batch):
+        """Encode, draw a code, decode, update."""
+        images = self.inputs.augmented(arrays, batch)
+        if self.recipe.binarize:
+            images = ops.cast(batch["level"] < images, "float32")
+
+        def loss_function():
+            terms = self._terms(images, batch.get("noise"), training=True)
+            reconstruction, kl = map(ops.mean, terms)
+            loss = reconstruction + batch["beta"] * kl
+            return self.optimizer.scale_loss(loss), (loss, reconstruction, kl)
+
+        variables = self.network.trainable_variables
+        (_, (loss, reconstruction, kl)), gradients = engine.value_and_gradients(
+            loss_function, variables, self.state
+        )
+        self.optimizer.learning_rate.assign(batch["learning_rate"])
+        engine.apply_gradients(self.optimizer, gradients, variables)
+        self.averages.update()
+        return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
+
+    def _terms(self, images, noise, training):
+        """Return reconstruction and KL, each (batch,) nats."""
+        if self.is_vae:
+            mean, log_variance = self.encoder(images, training=training)
+            kl = objectives.kl_to_standard_normal(mean, log_variance)
+            code = objectives.draw_code(mean, log_variance, noise)
+        else:
+            code = self.encoder(images, training=training)
+            kl = ops.zeros((ops.shape(images)[0],))
+        log_odds = self.decoder(code, training=training)
+        return reconstruction(self.recipe, log_odds, images), kl
+
+    # -- judging -------------------------------------------------------------
+
+    def validate(self, epoch: int) -> dict[str, float]:
+        """Return `logs` on the validation split, nats an image, with beta = 1."""
+        means = self.terms(self.splits.validation.inputs).mean(axis=0)
+        values = (means.sum(), *means)
+        return {key: float(value) for key, value in zip(self.logs, values)}
+
+    def terms(self, raw: np.ndarray | Rows) -> np.ndarray:
+        """Return reconstruction and KL (n, 2), in nats, of images uint8.
+
+        The code of an image is drawn once, alike in every epoch and for every seed.
+        """
+        seed, size = self.recipe.split_seed, self.recipe.evaluation_batch_size
+        if self.recipe.binarize:
+            raw = judging.binarize(raw, seed)
+        shape = (self.latent_size,)
+        noise = draws.normal(seed, draws.JUDGED, np.arange(len(raw)), shape)
+        with self.averages.in_use():
+            return in_batches(
+                lambda rows: self._judge({}, {"raw": raw[rows], "noise": noise[rows]}),
+                np.arange(len(raw)),
+                min(size, len(raw)),
+            )
+
+    def _judged(self, arrays, batch):
+        images = self.inputs.scale(batch["raw"])
+        terms = self._terms(images, batch["noise"], training=False)
+        return ops.stack(terms, axis=-1)
+
+    # -- showing -------------------------------------------------------------
+
+    def show(self) -> dict[str, np.ndarray]:
+        """Return pictures, each (n, height, width, channels) uint8.
+
+        `originals` are validation images, `reconstructions` the same given back;
+        `samples` are decoded from fixed codes, which only a VAE's decoder knows.
+        """
+        originals = np.asarray(self.splits.validation.inputs[:PAIRS])
+        with self.averages.in_use():
+            codes = self._encode({}, {"raw": originals})
+            shown = {
+                "originals": originals,
+                "reconstructions": self._decode({}, {"code": codes}),
+            }
+            if self.is_vae:
+                source = draws.generator(self.recipe.seed, draws.SHOWN)
+                codes = source.standard_normal((SAMPLES, self.latent_size))
+                shown["samples"] = self._decode({}, {"code": codes.astype("float32")})
+        return shown
+
+    def _means(self, arrays, batch):
+        codes = self.encoder(self.inputs.scale(batch["raw"]), training=False)
+        return ops.cast(codes[0] if self.is_vae else codes, "float32")
+
+    def _pixels(self, arrays, batch):
+        log_odds = ops.cast(self.decoder(batch["code"], training=False), "float32")
+        return ops.cast(ops.round(ops.sigmoid(log_odds) * 255.0), "uint8")
+
+    def export(self) -> dict[str, keras.Model]:
+        """Return float32 models: `model` and `encoder` take raw pixels, `decoder` makes
+        uint8 pixels of codes."""
+        with self.averages.in_use():
+            plain = export.in_float32(self.network)
+        return {
+            "model": self.inputs.on_raw_inputs(plain),
+            "encoder": self.inputs.on_raw_inputs(plain.get_layer("encoder")),
+            "decoder": export.to_pixels(plain.get_layer("decoder"), log_odds=True),
+        }
+
+
+def reconstruction(recipe: Recipe, log_odds: Any, images: Any) -> Any:
+    """Return -log p(x|z) of a recipe's objective, (batch,) nats."""
+    if recipe.objective == "bernoulli":
+        return objectives.bernoulli_reconstruction(log_odds, images)
+    means = ops.sigmoid(ops.cast(log_odds, "float32"))
+    return objectives.gaussian_reconstruction(means, images)

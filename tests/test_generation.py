@@ -1,0 +1,264 @@
+"""Runs that make images: what they learn, leave behind and refuse."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from PIL import Image
+
+import classicnets as cn
+from classicnets import checkpoint, networks, recipe, sampling
+from classicnets.run import Run
+from classicnets.tasks.generate import Generate
+
+VAE = {"epochs": 2, "sample_epochs": 1, "image_size": 8, "batch_size": 32}
+GAN = {
+    "epochs": 2,
+    "sample_epochs": 2,
+    "image_size": 8,
+    "critic_steps": 2,
+    "batch_size": 16,
+    "network_options": {"filters": 4, "normalization": "layer"},
+}
+
+
+@pytest.fixture(scope="module")
+def vae(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vae")
+    return cn.train("vae-digits", runs=folder, verbose=False, **VAE)
+
+
+@pytest.fixture(scope="module")
+def gan(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gan")
+    return cn.train("wgan_gp-digits", runs=folder, verbose=False, **GAN)
+
+
+def files(run):
+    return {p.relative_to(run.path).as_posix() for p in run.path.rglob("*.*")}
+
+
+def test_a_vae_leaves_its_networks_and_pictures(vae):
+    assert files(vae) >= {
+        *("model.keras", "encoder.keras", "decoder.keras", "report.html"),
+        *("samples/epoch-0001.png", "samples/epoch-0002.png"),
+        *("samples/reconstructions.png", "samples/interpolation.png"),
+        *("samples/training.png", "checkpoints/last.safetensors"),
+    }
+    with Image.open(vae.path / "samples" / "training.png") as animation:
+        assert animation.n_frames == 2
+
+
+def test_a_gan_leaves_its_networks_and_pictures(gan):
+    assert files(gan) >= {
+        *("generator.keras", "critic.keras", "samples/epoch-0002.png"),
+        *("samples/interpolation.png", "samples/training.png", "report.html"),
+    }
+    assert "model.keras" not in files(gan)
+
+
+def test_the_history_of_a_gan_names_what_a_reader_understands(gan):
+    first, second = gan.history
+    assert {"critic_loss", "distance", "penalty", "generator_loss"} <= set(second)
+    assert "validation_kid" not in first  # measured with the pictures
+    assert np.isfinite(second["validation_kid"])
+    for row in gan.history:
+        expected = -row["distance"] + 10.0 * row["penalty"]
+        assert row["critic_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_history_of_a_vae_adds_up(vae):
+    for row in vae.history:
+        assert row["loss"] == pytest.approx(row["reconstruction"] + row["kl"])
+        total = row["validation_reconstruction"] + row["validation_kl"]
+        assert row["validation_loss"] == pytest.approx(total)
+    assert vae.history[1]["loss"] < vae.history[0]["loss"]
+
+
+def test_networks_of_a_run_take_and_give_raw_pixels(vae, gan):
+    pixels = np.random.default_rng(0).integers(256, size=(5, 8, 8, 1), dtype=np.uint8)
+    codes = np.random.default_rng(0).normal(size=(5, 10)).astype("float32")
+    mean, log_variance = Run(vae.path).load("encoder")(pixels)
+    assert mean.shape == log_variance.shape == (5, 10)
+    decoded = ops.convert_to_numpy(Run(vae.path).load("decoder")(codes))
+    generator = Run(gan.path).load("generator")
+    noise = np.zeros((5, generator.input_shape[-1]), "float32")
+    made = ops.convert_to_numpy(generator(noise))
+    for images in (decoded, made):
+        assert images.shape == (5, 8, 8, 1)
+        assert images.dtype == np.uint8
+    assert Run(gan.path).load("critic")(pixels).shape == (5, 1)
+
+
+def test_the_evaluation_of_a_vae_agrees_with_its_training(vae):
+    """By other code, on the saved file."""
+    found = vae.metrics["validation"]
+    best = min(row["validation_loss"] for row in vae.history)
+    assert found["elbo"] == pytest.approx(best, rel=1e-3)
+    assert found["elbo"] == pytest.approx(found["reconstruction"] + found["kl"])
+    assert found["examples"] == 145
+
+
+def test_the_importance_weighted_likelihood_is_tighter_than_the_elbo(tmp_path):
+    run = cn.train(
+        "vae-digits", runs=tmp_path, verbose=False, **VAE | {"binarize": True}
+    )
+    found = run.evaluate()
+    assert found["examples"] == 359
+    assert found["importance_samples"] == 100
+    assert 0 < found["nll"] < found["elbo"]
+
+
+def test_a_gan_is_judged_against_as_many_real_images(gan):
+    found = gan.evaluate()
+    assert found["examples"] == found["real_examples"] == 359
+    assert 0 <= found["fid_floor"] < found["fid"]
+    assert found["kid_floor"] < found["kid"]
+
+
+def test_the_same_seed_draws_the_same_images(gan):
+    first, again = sampling.sample(gan, 7, seed=3), sampling.sample(gan, 7, seed=3)
+    np.testing.assert_array_equal(first, again)
+    assert (sampling.sample(gan, 7, seed=4) != first).any()
+    # Batches are filled up: what is drawn does not depend on how many are.
+    np.testing.assert_array_equal(sampling.sample(gan, 130, seed=3)[:7], first)
+
+
+def test_the_report_shows_the_pictures(vae, gan):
+    for run in (vae, gan):
+        page = (run.path / "report.html").read_text()
+        assert page.count("data:image/png") >= 3
+
+
+def test_beta_rises_from_nothing_to_its_weight(tmp_path):
+    """With beta near 0 all the way, the code costs nothing and the KL is larger."""
+    free = {"beta_warmup_epochs": 1e6}
+    runs = [
+        cn.train("vae-digits", runs=tmp_path, verbose=False, **VAE | more)
+        for more in ({}, free)
+    ]
+    kl = [run.history[-1]["kl"] for run in runs]
+    assert kl[1] > 2 * kl[0]
+    row = runs[1].history[0]
+    assert row["loss"] == pytest.approx(row["reconstruction"], rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory):
+    """40 pictures of 8x8, half of them white."""
+    images = np.zeros((40, 8, 8, 1), np.uint8)
+    images[::2] = 255
+    path = tmp_path_factory.mktemp("squares") / "squares.npz"
+    np.savez(path, x_train=images, x_test=images[:8])
+    return path
+
+
+def task_of(source, **changes):
+    """Return a task on a pair with small networks."""
+    from classicnets import data
+
+    values = {
+        "task": "generate",
+        "network": "dcgan",
+        "data": str(source),
+        "epochs": 1,
+        "batch_size": 4,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "network_options": {"filters": 2, "latent_size": 3, "normalization": "none"},
+        **changes,
+    }
+    chosen = recipe.build(values)
+    splits = data.load(str(source), labelled=False)
+    pair = networks.create_pair(
+        chosen.network, splits.input_shape, **chosen.network_options
+    )
+    return Generate(pair, chosen, splits)
+
+
+def take_steps(task, rows=2):
+    index = np.arange(rows * int(np.prod(task.batch_shape)))
+    batches = {
+        "index": (index % 30).reshape(rows, *task.batch_shape).astype("int32"),
+        "learning_rate": np.full(rows, 1e-3, "float32"),
+    }
+    return task.train(batches, rows)
+
+
+def test_a_clipped_critic_stays_within_its_limits(squares):
+    task = task_of(squares, objective="wgan", optimizer="rmsprop", critic_steps=3)
+    take_steps(task)
+    weights = task.critic.trainable_variables
+    largest = max(np.abs(ops.convert_to_numpy(v)).max() for v in weights)
+    assert largest == pytest.approx(0.01)
+
+
+def test_the_critic_learns_several_times_before_the_generator_does(squares):
+    task = task_of(squares, objective="wgan_gp", critic_steps=3)
+    take_steps(task, rows=2)
+    assert int(task.critic_optimizer.iterations) == 6
+    assert int(task.generator_optimizer.iterations) == 2
+
+
+def test_a_critic_of_its_own_rate(squares):
+    """The generator's weights do not move at rate 0, the critic's do."""
+    task = task_of(squares, objective="gan", learning_rate=1e-8)
+    task.recipe = cn.recipe.build(
+        {**vars(task.recipe), "critic_learning_rate": 1e-2, "learning_rate": 1e-8}
+    )
+    before = task.critic.get_weights()[0].copy()
+    batches = {
+        "index": np.zeros((1, *task.batch_shape), "int32"),
+        "learning_rate": np.array([1e-8], "float32"),
+    }
+    task.train(batches, 1)
+    assert np.abs(task.critic.get_weights()[0] - before).max() > 5e-3
+
+
+def test_a_checkpoint_holds_both_optimizers_and_the_averages(squares, tmp_path):
+    task = task_of(squares, objective="wgan_gp", ema=0.9)
+    take_steps(task)
+    path = tmp_path / "last.safetensors"
+    checkpoint.write(path, task.state, {})
+    other = task_of(squares, objective="wgan_gp", ema=0.9)
+    checkpoint.restore(path, other.state)
+    for ours, theirs in zip(task.state, other.state):
+        np.testing.assert_array_equal(*map(ops.convert_to_numpy, (ours, theirs)))
+    assert int(other.critic_optimizer.iterations) == 2
+
+
+WRONG = {
+    "batch normalization": {
+        "image_size": 16,
+        "network_options": {"filters": 4, "normalization": "batch"},
+    },
+    "is for the task reconstruct": {"network": "vae", "network_options": {}},
+    "must be one of wgan_gp, gan": {"objective": "bernoulli"},
+    "mixup is for classifiers": {"mixup": 0.2},
+    "a GAN has none": {"early_stopping": 3},
+    "has no option": {"network_options": {"depth": 3}},
+    "weights and freeze are for classifiers": {"weights": "x.keras"},
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_what_does_not_go_together_is_one_line(message, tmp_path):
+    with pytest.raises(cn.UserError, match=message):
+        cn.train("wgan_gp-digits", runs=tmp_path, verbose=False, **GAN | WRONG[message])
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_classifier_draws_no_samples_and_a_gan_reconstructs_nothing(gan):
+    with pytest.raises(cn.UserError, match="has no decoder"):
+        sampling.reconstruct(gan, np.zeros((1, 8, 8, 1), np.uint8))
+
+
+def test_a_vae_trains_in_bfloat16(tmp_path):
+    if keras.backend.backend() == "torch":
+        pytest.skip("slow on PyTorch's CPU")
+    changes = {"precision": "mixed_bfloat16", "epochs": 1}
+    run = cn.train("vae-digits", runs=tmp_path, verbose=False, **VAE | changes)
+    assert np.isfinite(run.history[0]["loss"])
+    assert run.metrics["validation"]["elbo"] == pytest.approx(
+        run.history[0]["validation_loss"], rel=0.02
+    )
