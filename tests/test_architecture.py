@@ -45,7 +45,7 @@ ARROWS = {
         *("recipe", "run", "data", "networks", "sampling"),
     },
     "__main__": {"cli"},
-    "__init__": {"evaluation", "networks", "recipe", "run", "training"},
+    "__init__": {"evaluation", "networks", "recipe", "run", "sampling", "training"},
 }
 # The one arrow that points up: Run.evaluate, when it is called.
 UPWARD = ("run", "evaluation")

@@ -52,7 +52,10 @@ def test_changes_set_keys_and_options():
         ("epochs=true", "epochs must be int, got True."),
         ("epochs=0", "epochs must be at least 1, got 0."),
         ("epochs", "a change must look like key=value, got 'epochs'."),
-        ("optimizer=sdg", "optimizer must be one of sgd, adam, adamw, rmsprop, got 'sdg'."),
+        (
+            "optimizer=sdg",
+            "optimizer must be one of sgd, adam, adamw, rmsprop, got 'sdg'.",
+        ),
         ("ema=1.0", "ema must be at least 0 and below 1, got 1.0."),
         ("learning_rate=-1", "learning_rate must be finite and not negative"),
         ("learning_rate=nan", "learning_rate must be finite and not negative"),

@@ -154,7 +154,9 @@ def test_a_broken_file_is_named(run):
 
 
 def test_the_model_loads_and_a_missing_one_is_explained(run):
-    with pytest.raises(UserError, match=r"small-5 has no model.keras: .* it is running"):
+    with pytest.raises(
+        UserError, match=r"small-5 has no model.keras: .* it is running"
+    ):
         _ = run.model
     import keras
 

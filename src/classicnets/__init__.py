@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from classicnets.evaluation import evaluate as evaluate
     from classicnets.evaluation import predict as predict
     from classicnets.networks import create as create
+    from classicnets.networks import create_pair as create_pair
     from classicnets.recipe import Recipe as Recipe
     from classicnets.run import Run as Run
+    from classicnets.sampling import interpolate as interpolate
+    from classicnets.sampling import reconstruct as reconstruct
+    from classicnets.sampling import sample as sample
     from classicnets.training import train as train
 
 __version__ = "0.1.0"
@@ -29,8 +33,12 @@ _HOME = {
     "RunError": "errors",
     "UserError": "errors",
     "create": "networks",
+    "create_pair": "networks",
     "evaluate": "evaluation",
+    "interpolate": "sampling",
     "predict": "evaluation",
+    "reconstruct": "sampling",
+    "sample": "sampling",
     "train": "training",
 }
 __all__ = ["__version__", *_HOME]

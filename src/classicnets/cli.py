@@ -80,30 +80,36 @@ def show(network, shape, classes, options, plot, backend) -> None:
         from classicnets.networks.summary import summary
 
     try:
-        built = networks.create(network, input_shape, classes, **given)
+        if network in networks.PAIRS:
+            parts = networks.create_pair(network, input_shape, **given)
+        else:
+            parts = (networks.create(network, input_shape, classes, **given),)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
-    rows = summary(built)
     click.echo(networks.paper(network))
-    click.echo(f"{'layer':44}{'output':>18}{'parameters':>14}{'multiply-adds':>16}")
-    for row in rows:
-        size = "x".join(str(side) for side in row.output_shape)
+    for part in parts:
+        rows = summary(part)
+        click.echo(f"{'layer':44}{'output':>18}{'parameters':>14}{'multiply-adds':>16}")
+        for row in rows:
+            size = "x".join(str(side) for side in row.output_shape)
+            click.echo(
+                f"{row.layer:44}{size:>18}{row.parameters:>14,}{row.multiply_adds:>16,}"
+            )
+        trained = sum(math.prod(v.shape) for v in part.trainable_variables)
         click.echo(
-            f"{row.layer:44}{size:>18}{row.parameters:>14,}{row.multiply_adds:>16,}"
+            f"{trained:,} trained parameters,"
+            f" {sum(row.multiply_adds for row in rows):,} multiply-adds an image"
         )
-    trained = sum(math.prod(v.shape) for v in built.trainable_variables)
-    click.echo(
-        f"{trained:,} trained parameters,"
-        f" {sum(row.multiply_adds for row in rows):,} multiply-adds an image"
-    )
-    if plot:
-        from classicnets import figures
+        if plot and part is parts[0]:  # of a pair the generator
+            from classicnets import figures
 
-        # The padding before a convolution is no stage of its own.
-        layers = [
-            (row.layer, row.output_shape) for row in rows if "Padding" not in row.layer
-        ]
-        figures.architecture(layers).save(plot)
+            # The padding before a convolution is no stage of its own.
+            layers = [
+                (row.layer, row.output_shape)
+                for row in rows
+                if "Padding" not in row.layer
+            ]
+            figures.architecture(layers).save(plot)
 
 
 @commands.command()

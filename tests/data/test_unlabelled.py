@@ -281,3 +281,14 @@ def test_texts_are_refused(tmp_path):
     table.write_text("text,label\nfine,1\ndull,0\n")
     one_line(table, "tasks without labels learn from images, .*reviews.csv has texts")
     one_line("imdb", "learn from images, imdb has texts")
+
+
+def test_a_folder_is_also_looked_for_below_the_data_folder(
+    tmp_path, image_folder, monkeypatch
+):
+    images = image_folder({"": 12})
+    monkeypatch.setenv("CLASSICNETS_DATA", str(images.parent))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    splits = data.load(images.name, labelled=False, progress=False)
+    assert splits.name == images.name

@@ -32,6 +32,16 @@ def test_rows_add_up_to_the_network():
     assert sum(row.parameters for row in summary(network)) == network.count_params()
 
 
+def test_parts_and_transposed_convolutions_are_counted():
+    """Of its input's places: each of 7 x 7 writes 4 x 4 x 64 x 32 products."""
+    rows = {row.layer: row for row in summary(create("conv_vae", (28, 28, 1)))}
+    assert rows["up1 (Conv2DTranspose)"].multiply_adds == 7 * 7 * 4 * 4 * 64 * 32
+    assert rows["conv2 (Conv2D)"].multiply_adds == 7 * 7 * 4 * 4 * 32 * 64
+    network = create("vae", (28, 28, 1))
+    # 784-400-(20, 20) and 20-400-784, each weight once.
+    assert multiply_adds(network) == 784 * 400 + 2 * 400 * 20 + 20 * 400 + 400 * 784
+
+
 def test_a_clone_on_another_size_does_not_change_the_summary():
     network = create("resnet20", (32, 32, 3), 10)
     before = summary(network)

@@ -71,7 +71,8 @@ def load(
     Args:
         source: a name of `DATASETS`; a `.npz` file of images; a table of texts (`.csv`,
             `.tsv`, `.jsonl`, `.ndjson`, `.parquet`); or a folder of images or `.txt`
-            files with a subfolder a class.
+            files with a subfolder a class. A path that is not there is looked for below
+            `$CLASSICNETS_DATA` too.
         labelled: whether labels are needed. If not, a folder of images is one heap,
             with subfolders or without, a `.npz` needs none, and texts are refused; what
             has no classes has `class_names` () and the label 0 for all.
@@ -129,7 +130,7 @@ def load(
         if path.suffix == ".npz":
             return load_numbered(path, texts, class_names=names)
         return load_table(path, texts, name=name, class_names=names, **columns)
-    path = Path(name).expanduser()
+    path = _place(name)
     options["labelled"] = labelled
     if path.is_dir():
         # Images may have texts beside them that describe them: more, even.
@@ -153,6 +154,16 @@ def load(
             f"file {name}"
         )
     return load_npz(path, name=path.name, class_names=None, **options)
+
+
+def _place(name: str) -> Path:
+    """The path of a file or folder: as given, else below `$CLASSICNETS_DATA`."""
+    path = Path(name).expanduser()
+    given = os.environ.get("CLASSICNETS_DATA")
+    if given and not path.exists():
+        below = Path(given).expanduser() / path
+        return below if below.exists() else path
+    return path
 
 
 def prepare(

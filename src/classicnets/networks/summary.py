@@ -25,18 +25,24 @@ def summary(network: keras.Model) -> list[Row]:
     Raises:
         ValueError: When the size of a layer's output is not known.
     """
-    rows = []
+    rows: list[Row] = []
     for layer in network.layers:
+        if isinstance(layer, keras.Model):  # an encoder, a decoder
+            rows += summary(layer)
+            continue
         # The first node is the one made with the layer: a clone of the network that
         # shares its layers, on another input size, adds later ones.
         node = layer._inbound_nodes[0]
         output_shape = tuple(node.output_tensors[0].shape[1:])
+        places = output_shape
+        if isinstance(layer, layers.Conv2DTranspose):
+            places = tuple(node.input_tensors[0].shape[1:])
         rows.append(
             Row(
                 layer=f"{layer.name} ({type(layer).__name__})",
                 output_shape=output_shape,
                 parameters=layer.count_params(),
-                multiply_adds=_multiply_adds(layer, output_shape),
+                multiply_adds=_multiply_adds(layer, places),
             )
         )
     return rows
@@ -47,21 +53,23 @@ def multiply_adds(network: keras.Model) -> int:
     return sum(row.multiply_adds for row in summary(network))
 
 
-def _multiply_adds(layer: layers.Layer, output_shape: tuple[int | None, ...]) -> int:
+def _multiply_adds(layer: layers.Layer, shape: tuple[int | None, ...]) -> int:
+    """Count them for the shape of the layer's output, of a transposed convolution of
+    its input, without the batch."""
     if isinstance(layer, layers.LSTM):
         kernels = [layer.cell.kernel, layer.cell.recurrent_kernel]
-    elif isinstance(layer, layers.Conv2D | layers.Dense):
+    elif isinstance(layer, layers.Conv2D | layers.Conv2DTranspose | layers.Dense):
         kernels = [layer.kernel]
     else:
         return 0
-    # A weight is used once for each place of the output: (height, width), (steps,) or,
-    # for a dense layer on a vector, ().
+    # A weight is used once for each place: (height, width), (steps,) or, for a dense
+    # layer on a vector, ().
     places = 1
-    for side in output_shape[:-1]:
+    for side in shape[:-1]:
         if side is None:
             raise ValueError(
                 f"{layer.name} must have a known output size to count its "
-                f"multiply-adds, got {output_shape}."
+                f"multiply-adds, got {shape}."
             )
         places *= side
     return places * sum(math.prod(kernel.shape) for kernel in kernels)
