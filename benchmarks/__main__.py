@@ -17,6 +17,8 @@ import numpy as np
 from benchmarks.table import BASELINE, Result, Row, machine, section, write
 from benchmarks.worker import (
     CLASSES,
+    DIGITS,
+    FACES,
     TEXT_CLASSES,
     TEXT_NETWORKS,
     TOKENS,
@@ -29,14 +31,18 @@ from benchmarks.worker import (
 from classicnets import data, environment
 from classicnets.errors import UserError, nearest
 
-NETWORKS = ("resnet18", "vgg19_bn", "resnet20", "lstm")
-ROWS = ("resnet18-64", "resnet18-128", "vgg19_bn-64", "vgg19_bn-128", "lstm-64")
+NETWORKS = ("resnet18", "vgg19_bn", "resnet20", "lstm", "vae", "wgan_gp")
+ROWS = (
+    *("resnet18-64", "resnet18-128", "vgg19_bn-64", "vgg19_bn-128", "lstm-64"),
+    *("vae-512", "wgan_gp-64"),
+)
 BACKENDS = ("tensorflow", "torch", "jax")
 EXAMPLES = 10_000
 WARM_UP_STEPS = 2  # the first one compiles
 ROW_SECONDS = 90.0  # of turns, where one step a round does not take longer
 MOST_STEPS = 4
-MOST_TEXT_STEPS = 40  # a step of an LSTM takes hundredths of a second
+MOST_QUICK_STEPS = 40
+QUICK = ("lstm", "vae")  # a step takes hundredths of a second
 REST_SECONDS = 0.3  # threads that wait for work spin for a while first
 
 
@@ -49,12 +55,12 @@ def main() -> None:
     measured: dict[Row, list[Result]] = {}
     with tempfile.TemporaryDirectory() as folder:
         paths = {}
-        for on_texts in sorted({row.network in TEXT_NETWORKS for row in options.rows}):
-            paths[on_texts], source = save_examples(folder, on_texts)
+        for kind in sorted({kind_of(row.network) for row in options.rows}):
+            paths[kind], source = save_examples(folder, kind)
             introduction += f"- data: {source}\n"
         print(introduction, flush=True)
         for row in options.rows:
-            path = paths[row.network in TEXT_NETWORKS]
+            path = paths[kind_of(row.network)]
             measured[row] = measure(
                 row, options.contenders, path, options.rounds, options.steps
             )
@@ -126,7 +132,7 @@ def measure(
         seconds = _warm_up(row, workers, results)
         _check_same_network(row, [results[name] for name in workers])
         if not steps and seconds:
-            most = MOST_TEXT_STEPS if row.network in TEXT_NETWORKS else MOST_STEPS
+            most = MOST_QUICK_STEPS if row.network in QUICK else MOST_STEPS
             steps = int(np.clip(ROW_SECONDS / (rounds * seconds), 1, most))
         _say(
             f"{row.name}: {len(workers)} contenders, {rounds} rounds of {steps} steps,"
@@ -137,7 +143,7 @@ def measure(
                 # JAX takes several times as long for images: one step has to do.
                 slow = (
                     results[name].contender.backend == "jax"
-                    and row.network not in TEXT_NETWORKS
+                    and row.network not in QUICK
                 )
                 _turn(workers, results[name], 1 if slow else steps)
     finally:
@@ -148,28 +154,48 @@ def measure(
     return list(results.values())
 
 
-def save_examples(folder: str, on_texts: bool) -> tuple[str, str]:
+# By kind: the set's name, its file in $CLASSICNETS_DATA, and the shape of an image.
+SOURCES: dict[str, tuple[str, str, tuple[int, ...]]] = {
+    "photos": ("cifar100", "cifar100.npz", (32, 32, 3)),
+    "texts": ("imdb", "imdb.parquet", ()),
+    "digits": ("mnist", "mnist.npz", (28, 28, 1)),
+    "faces": ("anime_faces", "anime_faces", (64, 64, 3)),
+}
+
+
+def kind_of(network: str) -> str:
+    """Return the kind of examples that a network trains on."""
+    kinds = {"texts": TEXT_NETWORKS, "digits": DIGITS, "faces": FACES}
+    return next((kind for kind, those in kinds.items() if network in those), "photos")
+
+
+def save_examples(folder: str, kind: str) -> tuple[str, str]:
     """Write the examples that all contenders read; return the path and what they are.
 
     Real ones where they are at hand, without a download; noise takes as long.
     """
     here = os.environ.get("CLASSICNETS_DATA", "")
-    name, file = ("imdb", "imdb.parquet") if on_texts else ("cifar100", "cifar100.npz")
+    name, file, shape = SOURCES[kind]
     random = np.random.default_rng(0)
-    classes = TEXT_CLASSES if on_texts else CLASSES
+    classes = TEXT_CLASSES if kind == "texts" else CLASSES
     labels = random.integers(classes, size=EXAMPLES, dtype=np.int32)
-    if here and (Path(here) / file).is_file():
-        train = data.load(name, max_tokens=TOKENS, vocabulary_size=VOCABULARY).train
+    if here and (Path(here) / file).exists():
+        train = data.load(
+            name,
+            max_tokens=TOKENS,
+            vocabulary_size=VOCABULARY,
+            image_size=shape[0] if shape else 0,
+            labelled=kind in ("photos", "texts"),
+        ).train
         inputs, labels = np.asarray(train.inputs[:EXAMPLES]), train.labels[:EXAMPLES]
-        source = f"the first {EXAMPLES:,} training examples of {name}"
-    elif on_texts:
+        source = f"the first {len(inputs):,} training examples of {name}"
+    elif kind == "texts":
         inputs = random.integers(1, VOCABULARY, size=(EXAMPLES, TOKENS), dtype=np.int32)
         source = f"{EXAMPLES:,} random texts of {TOKENS} tokens, IMDB is not at hand"
     else:
-        inputs = random.integers(256, size=(EXAMPLES, 32, 32, 3), dtype=np.uint8)
-        source = (
-            f"{EXAMPLES:,} random images of 32x32x3, since CIFAR-100 is not at hand"
-        )
+        inputs = random.integers(256, size=(EXAMPLES, *shape), dtype=np.uint8)
+        size = "x".join(map(str, shape))
+        source = f"{EXAMPLES:,} random images of {size}, since {name} is not at hand"
     path = str(Path(folder) / f"{name}.npz")
     np.savez(path, inputs=inputs, labels=labels)
     return path, source

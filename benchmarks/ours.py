@@ -9,14 +9,20 @@ import keras
 from benchmarks.worker import (
     ADAM_RATE,
     CLASSES,
+    CRITIC_STEPS,
     CROP_PADDING,
     DROPOUT,
     EMBEDDING,
+    GAN_RATE,
+    LATENT_SIZE,
     LEARNING_RATE,
     MOMENTUM,
+    NOISE_SIZE,
+    PENALTY,
     TEXT_CLASSES,
     TOKENS,
     UNITS,
+    VAE_UNITS,
     VOCABULARY,
     WEIGHT_DECAY,
     Job,
@@ -24,7 +30,7 @@ from benchmarks.worker import (
 )
 from classicnets import data, networks, recipe
 from classicnets.optimization import learning_rates
-from classicnets.tasks.classify import Classify
+from classicnets.tasks import TASKS
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "resnet18": {"stem": "small"},
@@ -37,6 +43,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "embedding_dropout": DROPOUT,
         "dropout": DROPOUT,
     },
+    "vae": {"hidden_units": (VAE_UNITS,), "latent_size": LATENT_SIZE},
+    "wgan_gp": {"latent_size": NOISE_SIZE},
 }
 IMAGES = {
     "crop_padding": CROP_PADDING,
@@ -46,6 +54,20 @@ IMAGES = {
     "weight_decay": WEIGHT_DECAY,
 }
 TEXTS = {"optimizer": "adam", "learning_rate": ADAM_RATE, "max_tokens": TOKENS}
+# Settings of the networks that are not classifiers of images.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "lstm": TEXTS,
+    "vae": {"task": "reconstruct", "optimizer": "adam", "learning_rate": ADAM_RATE},
+    "wgan_gp": {
+        "task": "generate",
+        "optimizer": "adam",
+        "learning_rate": GAN_RATE,
+        "beta_1": 0.0,
+        "beta_2": 0.9,
+        "critic_steps": CRITIC_STEPS,
+        "penalty": PENALTY,
+    },
+}
 
 
 def train(job: Job, turns: Turns) -> None:
@@ -63,7 +85,7 @@ def train(job: Job, turns: Turns) -> None:
             "precision": job.contender.precision,
             "steps_per_call": 1,  # as in the recipes for the CPU
             "fast_kernels": job.contender.name.startswith("ours"),
-            **(TEXTS if job.on_texts else IMAGES),
+            **SETTINGS.get(job.network, IMAGES),
         }
     )
     examples = data.Examples(inputs, labels)
@@ -72,21 +94,29 @@ def train(job: Job, turns: Turns) -> None:
     splits = data.Splits(
         "benchmark", names, examples, examples, lambda: examples, "", ()
     )
-    network = networks.create(
-        job.network, splits.input_shape, classes, **OPTIONS[job.network]
-    )
-    task = Classify(network, settings, splits)
-    turns.introduce(
-        parameters=sum(math.prod(v.shape) for v in network.trainable_variables)
-    )
-    steps = len(inputs) // job.batch_size
+    network, trained = _build(job, splits, classes)
+    task = TASKS[settings.task](network, settings, splits)
+    turns.introduce(parameters=sum(math.prod(v.shape) for v in trained))
+    steps = len(inputs) // math.prod(task.batch_shape)
     for epoch in itertools.count():
-        order = task.order(epoch, steps * job.batch_size).astype("int32")
+        order = task.order(epoch, steps * math.prod(task.batch_shape)).astype("int32")
         batches = {
-            "index": order.reshape(steps, -1),
+            "index": order.reshape(steps, *task.batch_shape),
             "learning_rate": learning_rates(settings, steps),
             **task.draws(steps, epoch),
         }
         for step in range(steps):
             one = {key: value[step : step + 1] for key, value in batches.items()}
-            turns.step_done(task.train(one, 1)["loss"])
+            losses = task.train(one, 1, first=epoch * steps + step)
+            turns.step_done(losses[task.logs[0]])
+
+
+def _build(job: Job, splits: data.Splits, classes: int) -> tuple[Any, list]:
+    """Return the network, or a GAN's pair, and the variables that are trained."""
+    options = OPTIONS[job.network]
+    if job.network in networks.PAIRS:
+        shape = splits.train.inputs.shape[1:]
+        pair = networks.create_pair(job.network, shape, **options)
+        return pair, [v for part in pair for v in part.trainable_variables]
+    network = networks.create(job.network, splits.input_shape, classes, **options)
+    return network, network.trainable_variables

@@ -21,6 +21,8 @@ import numpy as np
 START_SECONDS = 600.0  # to import and build, and for each order to train
 END_SECONDS = 10.0
 TEXT_NETWORKS = ("lstm",)
+# What the others learn from, where it is not photos of 32x32x3.
+DIGITS, FACES = ("vae",), ("wgan_gp",)
 # Images.
 CLASSES = 100
 LEARNING_RATE = 0.01
@@ -35,6 +37,13 @@ EMBEDDING = 100
 UNITS = (64, 64)
 DROPOUT = 0.5
 ADAM_RATE = 1e-3
+# A VAE and a WGAN-GP: the shapes of the script of 2021, with layer norm in the critic.
+VAE_UNITS = 128
+LATENT_SIZE = 20
+NOISE_SIZE = 100
+CRITIC_STEPS = 5  # a step is that many of the critic and one of the generator
+PENALTY = 10.0
+GAN_RATE = 2e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +73,10 @@ class Job:
 
     Args:
         contender: Who trains.
-        network: "resnet18", "vgg19_bn", "resnet20" or "lstm".
+        network: "resnet18", "vgg19_bn", "resnet20", "lstm", "vae" or "wgan_gp".
         batch_size: Examples a step.
-        data: A `.npz` file with `inputs`, images (n, 32, 32, 3) uint8 or tokens (n,
-            TOKENS) int32, and `labels` (n,) int32.
+        data: A `.npz` file with `inputs`, images (n, side, side, channels) uint8 or
+            tokens (n, TOKENS) int32, and `labels` (n,) int32.
         log: A file for what its libraries have to say.
     """
 
@@ -86,6 +95,11 @@ class Job:
     def on_texts(self) -> bool:
         """Whether the network reads tokens and not images."""
         return self.network in TEXT_NETWORKS
+
+    @property
+    def is_generative(self) -> bool:
+        """Whether the network learns to make images."""
+        return self.network in DIGITS + FACES
 
 
 class NotAvailable(Exception):  # noqa: N818  (it is an answer, not a fault)

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 from keras import layers, losses, optimizers, regularizers
 
+from benchmarks.peers import eager_2021
 from benchmarks.worker import (
     ADAM_RATE,
     CLASSES,
@@ -148,6 +149,9 @@ class TakeTurns(keras.callbacks.Callback):
 
 def train(job: Job, turns: Turns) -> None:
     """Train until `turns` ends it."""
+    if job.is_generative:
+        eager_2021.train(job, turns)
+        return
     keras.utils.set_random_seed(0)
     inputs, labels = job.examples()
     model = NETWORKS[job.network]()

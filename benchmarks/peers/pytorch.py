@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.peers import pytorch_generative
 from benchmarks.worker import (
     ADAM_RATE,
     CLASSES,
@@ -165,6 +166,9 @@ def quickest_optimizer(model, on_texts):
 
 def train(job: Job, turns: Turns) -> None:
     """Train until `turns` ends it."""
+    if job.is_generative:
+        pytorch_generative.train(job, turns)
+        return
     torch.manual_seed(0)
     inputs, labels = (torch.from_numpy(array) for array in job.examples())
     labels = labels.long()

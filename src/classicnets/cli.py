@@ -79,6 +79,7 @@ def show(network, shape, classes, options, plot, backend) -> None:
     with _backend(backend):
         from classicnets.networks.summary import summary
 
+    parts: tuple
     try:
         if network in networks.PAIRS:
             parts = networks.create_pair(network, input_shape, **given)

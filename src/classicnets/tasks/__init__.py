@@ -12,8 +12,14 @@ A task has
 - `export()`: plain Keras models by name, which take or give raw inputs.
 """
 
+from typing import Any
+
 from classicnets.tasks.classify import Classify
 from classicnets.tasks.generate import Generate
 from classicnets.tasks.reconstruct import Reconstruct
 
-TASKS = {"classify": Classify, "reconstruct": Reconstruct, "generate": Generate}
+TASKS: dict[str, type[Any]] = {
+    "classify": Classify,
+    "reconstruct": Reconstruct,
+    "generate": Generate,
+}
