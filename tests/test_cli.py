@@ -209,3 +209,95 @@ def test_a_backend_that_is_not_installed_is_said_with_its_cure(tmp_path):
     )
     assert result.returncode == 2
     assert "pip install 'classicnets[jax]'" in result.stderr
+
+
+# -- runs that make images -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def heap(tmp_path_factory):
+    """Return a folder of 30 pictures without labels, some in a subfolder."""
+    folder = tmp_path_factory.mktemp("heap") / "my pictures"
+    (folder / "more").mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for number in range(30):
+        pixels = random.integers(256, size=(40, 50, 3), dtype=np.uint8)
+        where = folder / ("more" if number % 3 else ".")
+        Image.fromarray(pixels).save(where / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vae_run(heap, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    result = call(
+        *("train", "vae-digits", "--data", heap, "--set", "epochs=2"),
+        *("--set", "image_size=16", "--set", "batch_size=8"),
+        folder=folder,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "30 images as 16x16x3" in result.stderr
+    return folder, result.stdout.strip().splitlines()[-1]
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_samples_and_ways_between_them_are_drawn(vae_run):
+    folder, run = vae_run
+    drawn = call("sample", run, "-n", 6, "--seed", 3, folder=folder)
+    assert drawn.returncode == 0, drawn.stderr
+    assert drawn.stdout.strip().endswith("samples/sample-3.png")
+    three_columns = size_of(drawn.stdout.strip())
+    ways = call("interpolate", run, "-n", 2, "--steps", 3, "-o", "w.png", folder=folder)
+    assert ways.stdout.strip() == "w.png"
+    assert size_of(folder / "w.png") == three_columns
+
+
+def test_pictures_are_given_back(vae_run, heap):
+    folder, run = vae_run
+    one = call("reconstruct", run, heap / "0.png", "-o", "one.png", folder=folder)
+    assert one.returncode == 0, one.stderr
+    some = call("reconstruct", run, heap, "-o", "some.png", folder=folder)
+    assert some.returncode == 0, some.stderr
+    assert size_of(folder / "some.png")[0] > size_of(folder / "one.png")[0]
+
+
+def test_the_evaluation_says_what_it_measured(vae_run):
+    folder, run = vae_run
+    result = call("evaluate", run, folder=folder)
+    assert result.returncode == 0, result.stderr
+    told = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert told["examples"] == "6"
+    assert float(told["elbo"]) == pytest.approx(
+        float(told["reconstruction"]) + float(told["kl"]), abs=1e-3
+    )
+
+
+def test_a_heap_is_prepared_without_labels(heap, tmp_path):
+    arguments = ("data", "prepare", heap, "--image-size", 16)
+    result = call(*arguments, "--unlabelled", CLASSICNETS_CACHE=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert "classes" not in result.stdout
+    assert "images 16x16x3" in result.stdout
+
+
+WRONG_IMAGES = {
+    "-o must name a .png file": ("sample", "RUN", "-o", "grid.jpg"),
+    "a folder that exists": ("sample", "RUN", "-o", "no/such/grid.png"),
+    "no classes to predict": ("predict", "RUN", "cat.jpg"),
+    "cannot read": ("reconstruct", "RUN", "missing.png"),
+    "a run is a folder": ("interpolate", "nowhere"),
+}
+
+
+@pytest.mark.parametrize("message", WRONG_IMAGES)
+def test_a_wrong_wish_for_images_is_one_line_and_exit_code_2(message, vae_run):
+    folder, run = vae_run
+    arguments = [run if word == "RUN" else word for word in WRONG_IMAGES[message]]
+    result = call(*arguments, folder=folder)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -248,7 +248,10 @@ def test_what_does_not_go_together_is_one_line(message, tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_a_classifier_draws_no_samples_and_a_gan_reconstructs_nothing(gan):
+def test_a_task_is_not_asked_for_what_another_one_does(gan, vae):
+    for run in (gan, vae):
+        with pytest.raises(cn.UserError, match="no classes to predict"):
+            cn.predict(run, ["cat.jpg"])
     with pytest.raises(cn.UserError, match="has no decoder"):
         sampling.reconstruct(gan, np.zeros((1, 8, 8, 1), np.uint8))
 

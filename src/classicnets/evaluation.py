@@ -217,6 +217,10 @@ def image_predictions(
     run: Run, paths: Sequence[str | Path | BinaryIO], *, top: int
 ) -> Iterator[dict[str, Any]]:
     """Yield what `predict` returns, with `error` for what is not an image."""
+    if run.recipe.task != "classify":
+        raise UserError(
+            f"{run.name} has no classes to predict, its task is {run.recipe.task}."
+        )
     height, _, channels = run.model.input_shape[1:]
     files = iter(_files(paths))
     while some := list(itertools.islice(files, 100)):
