@@ -78,16 +78,10 @@ def repeat(step, batches, steps, state, logs):
     Returns:
         The means of the scalars.
     """
-
-    def body(i, totals):
-        values = step({key: rows[i] for key, rows in batches.items()})
-        return i + 1, {k: totals[k] + tf.cast(values[k], tf.float32) for k in logs}
-
-    start = (tf.constant(0), {key: tf.constant(0.0) for key in logs})
-    _, totals = tf.while_loop(
-        lambda i, _: i < steps, body, start, parallel_iterations=1
-    )
-    return {key: total / steps for key, total in totals.items()}
+    # Written out: in a loop within a loop, TensorFlow's own rewriting of sums fails
+    # ("TemporaryVariable already exists").
+    rows = [step({key: rows[i] for key, rows in batches.items()}) for i in range(steps)]
+    return {key: sum(row[key] for row in rows) / steps for key in logs}
 
 
 def compile_steps(step, state, logs):
