@@ -181,13 +181,13 @@ class _Loop:
         self.run, self.task, self.recipe, self.splits = run, task, recipe, splits
         self.examples = len(splits.train)
         # The rest of an epoch's order is left out; it is another rest every epoch.
-        self.steps = self.examples // math.prod(task.batch_shape)
+        batch = math.prod(task.batch_shape)
+        self.steps = self.examples // batch
         self.rates = learning_rates(recipe, self.steps)
         self.callbacks = keras.callbacks.CallbackList(
             list(callbacks), model=task.network
         )
         self.callbacks.set_params({"epochs": recipe.epochs, "steps": self.steps})
-        batch = math.prod(task.batch_shape)
         self.bar = Bar(recipe.epochs * self.steps, batch, shown=verbose)
         self.epoch = 0
         self.best: dict[str, float] = {"epoch": 0}
@@ -267,11 +267,11 @@ class _Loop:
     def _batches(self):
         """Yield (batches, steps): always `steps_per_call` rows, of which some count."""
         rows = self.recipe.steps_per_call
-        examples = self.steps * math.prod(self.task.batch_shape)
-        order = self.task.order(self.epoch, examples)
+        shape = (self.steps, *self.task.batch_shape)
+        order = self.task.order(self.epoch, math.prod(shape))
         first_step = self.epoch * self.steps
         epoch = {
-            "index": order.astype("int32").reshape(self.steps, *self.task.batch_shape),
+            "index": order.astype("int32").reshape(shape),
             "learning_rate": self.rates[first_step : first_step + self.steps],
             **self.task.draws(self.steps, self.epoch),
         }

@@ -11,7 +11,7 @@ from classicnets.data import Rows
 from classicnets.recipe import Recipe
 from classicnets.tasks import draws
 from classicnets.tasks.classify import in_batches
-from classicnets.tasks.reconstruct import reconstruction
+from classicnets.tasks.reconstruct import elbo_terms, reconstruction
 
 
 def judge(
@@ -80,16 +80,8 @@ class _Bounds:
 
     def _terms_of(self, arrays, batch):
         images = ops.cast(batch["raw"], "float32") / 255.0
-        noise = batch["noise"][:, 0]
-        if self.is_vae:
-            mean, log_variance = self.encoder(images, training=False)
-            kl = objectives.kl_to_standard_normal(mean, log_variance)
-            code = objectives.draw_code(mean, log_variance, noise)
-        else:
-            code = self.encoder(images, training=False)
-            kl = ops.zeros_like(noise[:, 0])
-        log_odds = self.decoder(code, training=False)
-        terms = [reconstruction(self.recipe, log_odds, images), kl]
+        parts, noise = (self.encoder, self.decoder), batch["noise"][:, 0]
+        terms = elbo_terms(self.recipe, *parts, images, noise, training=False)
         return ops.stack(terms, axis=-1)[:, None]
 
     def _weights_of(self, arrays, batch):

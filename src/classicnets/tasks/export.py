@@ -40,11 +40,11 @@ def with_scaling(network: keras.Model, mean, deviation) -> keras.Model:
         A model from pixels in 0..255 (batch, height, width, channels) to what the
         network returns.
     """
-    pixels = keras.Input(network.input_shape[1:], name="pixels")
+    raw = keras.Input(network.input_shape[1:], name="pixels")
     scale = 1.0 / (255.0 * deviation)
     offset = -mean / deviation
-    x = layers.Rescaling(scale.tolist(), offset.tolist())(pixels)
-    return keras.Model(pixels, network(x), name=f"{network.name}_on_pixels")
+    x = layers.Rescaling(scale.tolist(), offset.tolist())(raw)
+    return keras.Model(raw, network(x), name=f"{network.name}_on_pixels")
 
 
 def to_pixels(network: keras.Model, *, log_odds: bool) -> keras.Model:
@@ -54,7 +54,12 @@ def to_pixels(network: keras.Model, *, log_odds: bool) -> keras.Model:
         network: Gives log-odds of pixels, or pixels in [-1, 1].
     """
     codes = keras.Input(network.input_shape[1:], name="codes")
-    x = network(codes)
+    made = pixels(network(codes), log_odds=log_odds)
+    return keras.Model(codes, made, name=f"{network.name}_to_pixels")
+
+
+def pixels(x, *, log_odds: bool):
+    """Return uint8 pixels of what a network makes: log-odds, or pixels in [-1, 1]."""
+    x = ops.cast(x, "float32")
     x = ops.sigmoid(x) * 255.0 if log_odds else x * 127.5 + 127.5
-    pixels = ops.cast(ops.round(ops.clip(x, 0.0, 255.0)), "uint8")
-    return keras.Model(codes, pixels, name=f"{network.name}_to_pixels")
+    return ops.cast(ops.round(ops.clip(x, 0.0, 255.0)), "uint8")

@@ -212,8 +212,8 @@ class Generate:
             )
 
     def _pixels(self, arrays, batch):
-        images = ops.cast(self._generate(batch["noise"], training=False), "float32")
-        return ops.cast(ops.round(images * 127.5 + 127.5), "uint8")
+        images = self._generate(batch["noise"], training=False)
+        return export.pixels(images, log_odds=False)
 
     # -- showing -------------------------------------------------------------
 

@@ -108,16 +108,8 @@ class Reconstruct:
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
 
     def _terms(self, images, noise, training):
-        """Return reconstruction and KL, each (batch,) nats."""
-        if self.is_vae:
-            mean, log_variance = self.encoder(images, training=training)
-            kl = objectives.kl_to_standard_normal(mean, log_variance)
-            code = objectives.draw_code(mean, log_variance, noise)
-        else:
-            code = self.encoder(images, training=training)
-            kl = ops.zeros((ops.shape(images)[0],))
-        log_odds = self.decoder(code, training=training)
-        return reconstruction(self.recipe, log_odds, images), kl
+        parts = (self.encoder, self.decoder)
+        return elbo_terms(self.recipe, *parts, images, noise, training=training)
 
     # -- judging -------------------------------------------------------------
 
@@ -175,8 +167,8 @@ class Reconstruct:
         return ops.cast(codes[0] if self.is_vae else codes, "float32")
 
     def _pixels(self, arrays, batch):
-        log_odds = ops.cast(self.decoder(batch["code"], training=False), "float32")
-        return ops.cast(ops.round(ops.sigmoid(log_odds) * 255.0), "uint8")
+        log_odds = self.decoder(batch["code"], training=False)
+        return export.pixels(log_odds, log_odds=True)
 
     def export(self) -> dict[str, keras.Model]:
         """Return float32 models: `model` and `encoder` take raw pixels, `decoder` makes
@@ -188,6 +180,27 @@ class Reconstruct:
             "encoder": self.inputs.on_raw_inputs(plain.get_layer("encoder")),
             "decoder": export.to_pixels(plain.get_layer("decoder"), log_odds=True),
         }
+
+
+def elbo_terms(recipe, encoder, decoder, images, noise, *, training) -> tuple[Any, Any]:
+    """Return reconstruction and KL, each (batch,) nats; the KL of an autoencoder is 0.
+
+    Args:
+        recipe: Says the objective.
+        encoder, decoder: Of a VAE or an autoencoder.
+        images: (batch, height, width, channels) in [0, 1].
+        noise: (batch, latent_size), from N(0, 1); only a VAE takes it.
+        training: Whether the networks are learning.
+    """
+    code = encoder(images, training=training)
+    if isinstance(code, list | tuple):  # the mean and the log variance of a VAE
+        mean, log_variance = code
+        kl = objectives.kl_to_standard_normal(mean, log_variance)
+        code = objectives.draw_code(mean, log_variance, noise)
+    else:
+        kl = ops.zeros((ops.shape(images)[0],))
+    log_odds = decoder(code, training=training)
+    return reconstruction(recipe, log_odds, images), kl
 
 
 def reconstruction(recipe: Recipe, log_odds: Any, images: Any) -> Any:
