@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 from classicnets import engine, optimization, recipe
+from classicnets.engine import kernels
 from classicnets.networks.lstm import lstm
 
 RANDOM = np.random.default_rng(0)
@@ -66,6 +67,49 @@ def test_fast_kernels_give_the_loss_gradients_and_statistics_of_keras(side, bias
         assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
     for variable, plain, found in zip(network.variables, after, fast_after):
         np.testing.assert_allclose(found, plain, atol=1e-5, err_msg=variable.path)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    "window, strides",
+    [((3, 3), (3, 3)), ((5, 5), (2, 2)), ((4, 4), (2, 2)), ((4, 5), (3, 2))],
+)
+def test_a_transposed_convolution_is_one_matrix_product(window, strides, padding):
+    images = keras.Input((5, 4, 6))
+    layer = layers.Conv2DTranspose(
+        7, window, strides, padding, activation="tanh", bias_initializer="ones"
+    )
+    network = keras.Model(images, layers.Flatten()(layer(images)))
+    assert kernels.is_plain_transposed_convolution(layer)
+    batch = RANDOM.normal(size=(3, 5, 4, 6)).astype("float32")
+
+    def through(x, training):
+        return ops.reshape(kernels.transposed_convolution(layer, x, training), (3, -1))
+
+    values, _ = gradients(network, network, batch)
+    fast_values, _ = gradients(network, through, batch)
+
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(through(ops.convert_to_tensor(batch), False)),
+        ops.convert_to_numpy(network(batch)),
+        atol=1e-5,
+    )
+    for key, value in values.items():
+        assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"strides": 3},  # leaves pixels out
+        {"dilation_rate": 2},
+        {"strides": 2, "output_padding": 1},
+    ],
+)
+def test_other_transposed_convolutions_stay_as_they_are(options):
+    assert not kernels.is_plain_transposed_convolution(
+        layers.Conv2DTranspose(4, 2, **options)
+    )
 
 
 def test_fast_kernels_give_the_predictions_of_keras():

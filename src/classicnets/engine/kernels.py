@@ -1,7 +1,8 @@
 """What the faster kernels of the backends share.
 
-Which Keras layers they may stand for, those without special options; and the step of an
-LSTM, forwards and back, for the backends that write its loop out.
+Which Keras layers they may stand for, those without special options; a transposed
+convolution as a matrix product; and the step of an LSTM, forwards and back, for the
+backends that write its loop out.
 """
 
 from keras import activations, layers, ops
@@ -33,6 +34,57 @@ def is_plain_embedding(layer) -> bool:
     return type(layer) is layers.Embedding and not (
         layer.mask_zero or layer.lora_enabled or layer.quantization_mode
     )
+
+
+def is_plain_transposed_convolution(layer) -> bool:
+    """Whether the layer is a transposed convolution that leaves out no pixel."""
+    return (
+        type(layer) is layers.Conv2DTranspose
+        and layer.dilation_rate == (1, 1)
+        and layer.output_padding is None
+        and layer.data_format == "channels_last"
+        and all(k >= s for k, s in zip(layer.kernel_size, layer.strides))
+    )
+
+
+def transposed_convolution(layer, x, training):
+    """Make every pixel's window in one matrix product, and add them up where they
+    overlap.
+
+    In units of the stride, a window of k pixels covers n = ceil(k / stride) blocks.
+    """
+    (high, wide), (down, right) = layer.kernel_size, layer.strides
+    n, m = -(-high // down), -(-wide // right)
+    height, width, channels = x.shape[1:]
+    kernel = ops.convert_to_tensor(layer.kernel)  # (high, wide, filters, channels)
+    filters = kernel.shape[2]
+    whole = ((0, n * down - high), (0, m * right - wide), (0, 0), (0, 0))
+    kernel = ops.reshape(ops.pad(kernel, whole), (n, down, m, right, filters, channels))
+    kernel = ops.reshape(ops.transpose(kernel, (5, 0, 2, 1, 3, 4)), (channels, -1))
+    windows = ops.matmul(ops.reshape(x, (-1, channels)), kernel)
+    windows = ops.reshape(windows, (-1, height, width, n, m, down * right * filters))
+    blocks = sum(
+        ops.pad(
+            windows[:, :, :, i, j], ((0, 0), (i, n - 1 - i), (j, m - 1 - j), (0, 0))
+        )
+        for i in range(n)
+        for j in range(m)
+    )
+    rows, columns = height + n - 1, width + m - 1
+    blocks = ops.reshape(blocks, (-1, rows, columns, down, right, filters))
+    images = ops.reshape(
+        ops.transpose(blocks, (0, 1, 3, 2, 4, 5)),
+        (-1, rows * down, columns * right, filters),
+    )
+    # Without padding, the output is all that windows cover; "same" crops it.
+    same = layer.padding == "same"
+    top, left = ((high - down) // 2, (wide - right) // 2) if same else (0, 0)
+    rows = height * down if same else (height - 1) * down + high
+    columns = width * right if same else (width - 1) * right + wide
+    images = images[:, top : top + rows, left : left + columns]
+    if layer.use_bias:
+        images = images + ops.convert_to_tensor(layer.bias)
+    return layer.activation(images) if layer.activation else images
 
 
 def lstm_weights(layer):

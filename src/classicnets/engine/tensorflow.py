@@ -8,8 +8,10 @@ from classicnets.engine.kernels import (
     back_through_gates,
     is_plain_batch_norm,
     is_plain_lstm,
+    is_plain_transposed_convolution,
     lstm_weights,
     through_gates,
+    transposed_convolution,
 )
 
 
@@ -146,6 +148,10 @@ def fast_kernel(layer, shape):
         return None
     if is_plain_lstm(layer):
         return _lstm
+    if is_plain_transposed_convolution(layer) and layer.kernel_size == layer.strides:
+        # Windows that do not overlap: with backward 1.6 times sooner in float32, 4.9
+        # times in bfloat16 (3x3x512 to 9x9x256). The overlapping ones are slower so.
+        return transposed_convolution
     if type(layer) is layers.Conv2D:
         # Measured on two AMX cores with 512 channels: 3.3 times sooner at 4x4,
         # 2.6 times at 2x2; no gain from 8x8 with 256 channels on.

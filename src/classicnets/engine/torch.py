@@ -11,7 +11,9 @@ from classicnets.engine.kernels import (
     is_plain_batch_norm,
     is_plain_embedding,
     is_plain_lstm,
+    is_plain_transposed_convolution,
     lstm_weights,
+    transposed_convolution,
 )
 
 
@@ -117,6 +119,8 @@ def fast_kernel(layer, shape):
         return _lstm
     if torch.cuda.is_available():
         return None
+    if is_plain_transposed_convolution(layer) and layer.kernel_size == layer.strides:
+        return transposed_convolution  # see the engine on TensorFlow
     if type(layer) in (layers.Dropout, layers.SpatialDropout1D):
         return _dropout
     return _embedding if is_plain_embedding(layer) else None
