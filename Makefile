@@ -1,6 +1,7 @@
 # make demo   trains a network on the digits that come with scikit-learn
 # make test   lint, types and the whole suite on the default backend
 # make bench  training speed against what people use
+# make torture  kills trainings and compares what comes of them
 # All set up their own environment in .venv first. BACKEND=jax or torch chooses another.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(BACKEND)
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench torture lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,6 +42,9 @@ check: $(READY)
 bench: # against PyTorch too; takes about 20 minutes, on a machine that does nothing else
 	$(MAKE) $(VENV)/ready-tensorflow $(VENV)/ready-torch
 	$(BIN)/python -m benchmarks
+
+torture: $(READY) # takes about a quarter of an hour
+	KERAS_BACKEND=$(BACKEND) $(BIN)/python tests/torture.py --kills 50
 
 lock: $(READY)
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' > requirements.lock

@@ -33,10 +33,14 @@ ARROWS = {
     "evaluation": {
         *("tasks", "judging", "sampling", "data", "run", "engine", "recipe"),
     },
-    "training": {
+    "signals": set(),
+    "loop": {
         *("evaluation", "report", "checkpoint", "run", "recipe", "progress"),
-        *("data", "networks", "tasks", "engine", "optimization", "environment"),
-        "sampling",
+        *("data", "engine", "optimization", "sampling", "signals"),
+    },
+    "training": {
+        *("loop", "run", "recipe", "data", "networks", "tasks", "engine"),
+        "environment",
     },
     "environment": set(),
     "doctor": {"networks", "engine", "data", "objectives", "environment"},
@@ -55,7 +59,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # Importing Keras starts a backend, so only these do it at their top.
 START_KERAS = {
     *("networks", "tasks", "engine", "training", "evaluation", "checkpoint"),
-    *("objectives", "optimization", "judging"),
+    *("loop", "objectives", "optimization", "judging"),
     # A part of the compiled step that data/ itself does not import.
     "data/augmentation.py",
 }

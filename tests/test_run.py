@@ -113,7 +113,7 @@ def test_metrics_of_another_split_are_kept(run):
 def test_facts_of_an_earlier_status_do_not_stay(run):
     run.set_status("failed", reason="loss is not finite")
     run.set_status("running", epoch=3)
-    assert run.status.keys() == {"state", "updated", "epoch"}
+    assert run.status.keys() == {"state", "updated", "process", "epoch"}
     with pytest.raises(ValueError, match="state must be one of"):
         run.set_status("done")
 

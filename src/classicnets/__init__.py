@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from classicnets.errors import RunError as RunError
+    from classicnets.errors import Stopped as Stopped
     from classicnets.errors import UserError as UserError
     from classicnets.evaluation import evaluate as evaluate
     from classicnets.evaluation import predict as predict
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from classicnets.sampling import interpolate as interpolate
     from classicnets.sampling import reconstruct as reconstruct
     from classicnets.sampling import sample as sample
+    from classicnets.training import resume as resume
     from classicnets.training import train as train
 
 __version__ = "0.1.0"
@@ -31,6 +33,7 @@ _HOME = {
     "Recipe": "recipe",
     "Run": "run",
     "RunError": "errors",
+    "Stopped": "errors",
     "UserError": "errors",
     "create": "networks",
     "create_pair": "networks",
@@ -38,6 +41,7 @@ _HOME = {
     "interpolate": "sampling",
     "predict": "evaluation",
     "reconstruct": "sampling",
+    "resume": "training",
     "sample": "sampling",
     "train": "training",
 }

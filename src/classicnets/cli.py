@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from classicnets.errors import RunError, UserError, nearest
+from classicnets.errors import RunError, Stopped, UserError, nearest
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -136,6 +136,36 @@ def train(recipe, data, changes, seed, backend, runs, name) -> None:
         **{key: value for key, value in overrides.items() if value is not None},
     )
     click.echo(run.path)
+
+
+@commands.command()
+@click.argument("run")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change it.")
+@click.option(
+    "--allow-changed",
+    multiple=True,
+    type=click.Choice(["recipe", "data", "backend"]),
+    help="Go on although it is not what the training began with.",
+)
+@click.option("--backend", type=click.Choice(BACKENDS))
+def resume(run, changes, allow_changed, backend) -> None:
+    """Go on with a stopped RUN, exactly where it stopped.
+
+    --set epochs=N makes a training longer.
+    """
+    opened = _open(run)
+    from classicnets import recipe as recipes
+
+    loaded = recipes.load(opened.path / "recipe.toml", changes)
+    keys = {key.partition(".")[0] for key in recipes.options(changes)}
+    with _backend(backend or opened.environment.get("backend")):
+        from classicnets import training
+    training.resume(
+        opened,
+        allow_changed=allow_changed,
+        **{key: getattr(loaded, key) for key in keys},
+    )
+    click.echo(opened.path)
 
 
 @commands.command()
@@ -322,7 +352,10 @@ def main() -> None:
         _fail(str(error), 2)
     except (RunError, OSError) as error:
         _fail(str(error), 1)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as end:
+        stopped = end.__cause__ if isinstance(end, click.Abort) else end
+        if isinstance(stopped, Stopped):
+            _fail(str(stopped), 128 + stopped.signal)
         _fail("stopped.", 130)
 
 

@@ -1,4 +1,4 @@
-"""The error a person can mend: one line that says what must hold and what came."""
+"""The errors: one line each that says what must hold and what came."""
 
 import difflib
 from collections.abc import Iterable
@@ -17,3 +17,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 class RunError(RuntimeError):
     """A run that cannot go on. The command prints its one line and exits with 1."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A run that a signal stopped and that can go on.
+
+    Args:
+        message: One line: where, and the command that goes on.
+        signal: Its number; the command exits with 128 more.
+    """
+
+    def __init__(self, message: str, signal: int):
+        super().__init__(message)
+        self.signal = signal

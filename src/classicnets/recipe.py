@@ -94,7 +94,8 @@ class Recipe:
     deterministic: bool = False
     steps_per_call: int = 10
     evaluation_batch_size: int = 500
-    checkpoint_minutes: float = 10.0
+    checkpoint_minutes: float = 10.0  # from one checkpoint to the next
+    checkpoint_steps: int = 0  # the same in steps; 0: minutes alone
 
 
 # By task; the first is meant where a recipe names none.

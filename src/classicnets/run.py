@@ -6,7 +6,7 @@
         status.json         running, finished, stopped or failed, and what is known
         history.csv         a row an epoch; events.out.tfevents.* says the same
         metrics.json        a block a split, with the number of examples counted
-        checkpoints/        the exact state of the training
+        checkpoints/        the exact state of the training; `checkpoint` writes it
         model.keras         the trained network; takes raw pixels, or tokens
         encoder.keras, decoder.keras, generator.keras, critic.keras: its parts, where
                             it has some; those that make images make uint8 pixels
@@ -21,6 +21,7 @@ file but TensorBoard's is written whole under a temporary name and then renamed:
 a reader meets the old text or the new one, never a half.
 """
 
+import contextlib
 import csv
 import difflib
 import io
@@ -29,7 +30,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     import tokenizers
 
 State = Literal["running", "finished", "stopped", "failed"]
+_TEMPORARY = r"\..+\.[0-9a-f]{8}(\.keras)?"  # names of files that are being written
 
 
 class Run:
@@ -77,6 +79,11 @@ class Run:
         """The folder's own name, `NAME-SEED`."""
         return self.path.name
 
+    @property
+    def shown(self) -> str:
+        """The folder as a person would type it."""
+        return _as_typed(self.path)
+
     @cached_property
     def recipe(self) -> recipes.Recipe:
         """Everything that decided the run."""
@@ -89,7 +96,10 @@ class Run:
 
     @property
     def status(self) -> dict[str, Any]:
-        """`state`, `updated` (UTC) and the facts of the last `set_status`."""
+        """`state`, `updated` (UTC), `process`, and the facts of the last `set_status`.
+
+        `process` is the number of the one that set it.
+        """
         return self._read_json("status.json")
 
     @property
@@ -146,6 +156,47 @@ class Run:
 
         return data.load_tokenizer(path)
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps every other process from training in this folder.
+
+        The lock ends with the process, however that ends. Files that a killed process
+        left half-written are removed.
+
+        Raises:
+            UserError: another process trains here.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            process = self.status.get("process", "unknown")
+            raise UserError(
+                f"{self.name} must not be trained twice at a time: process {process}"
+                " does."
+            ) from None
+        try:
+            for path in self.path.rglob(".*"):
+                if re.fullmatch(_TEMPORARY, path.name):
+                    path.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+
+    def save_model(self, name: str, model: "keras.Model") -> None:
+        """Writes NAME.keras, whole or not at all."""
+        temporary = self.path / f".{name}.{secrets.token_hex(4)}.keras"
+        try:
+            model.save(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(self.path / f"{name}.keras")
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
     def evaluate(self, split: str = "test", data: str | None = None) -> dict[str, Any]:
         """Measures the network on a split and writes metrics.json.
 
@@ -163,14 +214,15 @@ class Run:
         return evaluation.evaluate(self, split, data=data)
 
     def set_status(self, state: State, **facts: Any) -> None:
-        """Replaces status.json by `state`, the time and `facts`.
+        """Replaces status.json by `state`, the time, the process and `facts`.
 
         Facts of an earlier state do not stay: a failure's reason would otherwise
         outlive the resume that got past it.
         """
         if state not in get_args(State):
             raise ValueError(f"state must be one of {get_args(State)}, got {state!r}.")
-        self.save_json("status.json", {"state": state, "updated": _now(), **facts})
+        own = {"state": state, "updated": _now(), "process": os.getpid()}
+        self.save_json("status.json", own | facts)
 
     def append_history(self, row: Mapping[str, Any]) -> None:
         """Adds a row to history.csv and the same numbers to TensorBoard.
@@ -376,9 +428,13 @@ def _nearest_run(path: Path) -> str:
             newest = max(runs, key=lambda name: runs[name].stat().st_mtime)
             close = difflib.get_close_matches(path.name, runs, n=1)
             found = folder / (close[0] if close else newest)
-            inside = found.is_relative_to(Path.cwd())
-            return f" Did you mean {os.path.relpath(found) if inside else found}?"
+            return f" Did you mean {_as_typed(found)}?"
     return ""
+
+
+def _as_typed(path: Path) -> str:
+    inside = path.is_relative_to(Path.cwd())
+    return os.path.relpath(path) if inside else str(path)
 
 
 def _plain(value: Any) -> Any:

@@ -75,21 +75,25 @@ def compile_steps(step, state, logs):
     @functools.partial(jax.jit, donate_argnums=0)
     def loop(values, arrays, batches, steps):
         def body(i, carried):
-            values, totals = carried
+            values, sound, totals = carried
             batch = {key: rows[i] for key, rows in batches.items()}
             result, values = _run_pure(
                 lambda: step(arrays, batch), zip(state, values), state
             )
             totals = {k: totals[k] + result[k].astype("float32") for k in logs}
-            return values, totals
+            finite = jnp.isfinite(jnp.stack(list(totals.values()))).all()
+            return values, sound + finite, totals
 
         totals = {key: jnp.zeros((), "float32") for key in logs}
-        return jax.lax.fori_loop(0, steps, body, (values, totals))
+        start = (values, jnp.zeros((), "int32"), totals)
+        return jax.lax.fori_loop(0, steps, body, start)
 
     def run(arrays, batches, steps):
-        values, totals = loop([v.value for v in state], arrays, batches, steps)
+        values = [v.value for v in state]
+        values, sound, totals = loop(values, arrays, batches, steps)
         _assign(state, values)
-        return {key: float(value) for key, value in totals.items()}
+        sums = {key: float(value) for key, value in totals.items()}
+        return sums | {"sound": int(sound)}
 
     return run
 

@@ -97,21 +97,31 @@ def compile_steps(step, state, logs):
     Returns:
         run(arrays, batches, steps): `batches` has a leading axis, of which the first
         `steps` are run; `arrays` are the same for all. Returns the sums of the
-        scalars as floats.
+        scalars as floats, and `sound`: how many steps were run before one of the
+        scalars was not finite.
     """
 
     @tf.function(autograph=False)
     def loop(arrays, batches, steps):
-        def body(i, totals):
+        def body(i, sound, totals):
             values = step(arrays, {key: rows[i] for key, rows in batches.items()})
-            return i + 1, {k: totals[k] + tf.cast(values[k], tf.float32) for k in logs}
+            totals = {k: totals[k] + tf.cast(values[k], tf.float32) for k in logs}
+            finite = tf.reduce_all(tf.math.is_finite(list(totals.values())))
+            return i + 1, sound + tf.cast(finite, tf.int32), totals
 
-        start = (tf.constant(0), {key: tf.constant(0.0) for key in logs})
-        return tf.while_loop(lambda i, _: i < steps, body, start, parallel_iterations=1)
+        start = (
+            tf.constant(0),
+            tf.constant(0),
+            {key: tf.constant(0.0) for key in logs},
+        )
+        return tf.while_loop(
+            lambda i, *_: i < steps, body, start, parallel_iterations=1
+        )
 
     def run(arrays, batches, steps):
-        _, totals = loop(arrays, batches, tf.constant(steps))
-        return {key: float(value) for key, value in totals.items()}
+        _, sound, totals = loop(arrays, batches, tf.constant(steps))
+        sums = {key: float(value) for key, value in totals.items()}
+        return sums | {"sound": int(sound)}
 
     return run
 

@@ -74,11 +74,13 @@ def compile_steps(step, state, logs):
 
     def run(arrays, batches, steps):
         batches = {key: to_device(rows) for key, rows in batches.items()}
-        totals = dict.fromkeys(logs, 0.0)
+        totals, sound = dict.fromkeys(logs, 0.0), 0
         for i in range(steps):
             values = step(arrays, {key: rows[i] for key, rows in batches.items()})
             totals = {key: totals[key] + values[key].detach() for key in logs}
-        return {key: float(value) for key, value in totals.items()}
+            sound = sound + torch.isfinite(sum(totals.values()))
+        sums = {key: float(value) for key, value in totals.items()}
+        return sums | {"sound": int(sound)}
 
     return run
 
