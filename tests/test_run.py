@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -23,7 +24,7 @@ def run(tmp_path):
     return runs.create(tmp_path / "runs", "small", 5, RECIPE, {"backend": "jax"})
 
 
-def test_a_new_run_is_found_again_by_its_folder(run):
+def test_a_run_is_found_again_by_its_folder(run):
     found = Run(run.path)
     assert found.name == "small-5"
     assert found.recipe == recipes.load(run.path / "recipe.toml")
@@ -193,3 +194,32 @@ def test_a_run_and_its_report_need_no_backend(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "[]"
+
+
+def test_a_model_that_carries_code_is_refused(run):
+    images = keras.Input((2,))
+    keras.Model(images, keras.layers.Lambda(lambda x: x + 1)(images)).save(
+        run.path / "model.keras"
+    )
+    with pytest.raises(UserError, match="it carries code, in a Lambda layer"):
+        _ = run.model
+
+
+def test_every_truncation_and_many_flipped_bytes_of_a_model_are_one_line(run):
+    images = keras.Input((2,))
+    path = run.path / "model.keras"
+    keras.Model(images, keras.layers.Dense(1)(images)).save(path)
+    content = path.read_bytes()
+    whole = run.load("model").get_weights()
+    for place in range(0, len(content), 97):
+        path.write_bytes(content[:place])
+        with pytest.raises(UserError, match=r"model.keras cannot be opened"):
+            run.load("model")
+        path.write_bytes(content[:place] + b"~" + content[place + 1 :])
+        try:
+            found = run.load("model").get_weights()
+        except UserError:
+            continue
+        # A byte of padding or of a date.
+        for ours, theirs in zip(found, whole):
+            np.testing.assert_array_equal(ours, theirs)

@@ -144,7 +144,13 @@ class Run:
             )
         import keras
 
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        try:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # whatever a damaged file makes its readers raise
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            if "Lambda" in str(error):
+                reason = "it carries code, in a Lambda layer, which is never run"
+            raise UserError(f"{path} cannot be opened: {reason}.") from None
 
     @cached_property
     def tokenizer(self) -> "tokenizers.Tokenizer | None":
