@@ -1,6 +1,7 @@
 """A stopped training goes on as if it had never been stopped."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,25 @@ def test_every_flipped_bit_of_a_checkpoint_is_noticed(tmp_path):
         path.write_bytes(content[:length])
         with pytest.raises(checkpoint.DamagedError, match=re.escape(str(path))):
             checkpoint.read(path)
+
+
+def test_a_full_disk_costs_nothing(tmp_path):
+    run = stopped(tmp_path, 4)
+    limited = f"ulimit -f 8; exec {sys.executable} -m classicnets resume {run.path}"
+    found = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
+    assert found.returncode == 1, found.stderr
+    last = found.stderr.splitlines()[-1]
+    assert re.search(r"classicnets: .*: .*/v-0/.*go on with: classicnets resume", last)
+    assert "Traceback" not in found.stderr
+    assert len(cn.resume(run.path, verbose=False).history) == 3
+
+
+def test_a_disk_without_room_is_noticed_before_the_training(tmp_path, monkeypatch):
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
+    with pytest.raises(cn.RunError, match=r"2 checkpoints need .* MB are free"):
+        train(tmp_path)
+    assert Run(tmp_path / "v-0").history == []
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path):
