@@ -254,7 +254,10 @@ def test_training_stops_early_and_keeps_the_best_epoch(tmp_path, tiny_set):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path, tiny_set):
-    with pytest.raises(cn.RunError, match=r"the loss is (nan|inf) in epoch \d"):
+    where = (
+        r"the loss is (nan|inf) in epoch \d, step \d of it, on the training examples"
+    )
+    with pytest.raises(cn.RunError, match=where):
         train(tmp_path, data=str(tiny_set()), learning_rate=1e38, epochs=4)
     (folder,) = (tmp_path / "runs").iterdir()
     assert Run(folder).status["state"] == "failed"

@@ -210,3 +210,14 @@ def test_steps_within_a_step_are_the_same_as_one_by_one():
         inner_network.get_weights()[0], network.get_weights()[0], rtol=1e-5
     )
     assert sums["loss"] == pytest.approx(alone["loss"] / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [0, 2, 4, None])
+def test_the_steps_before_a_number_that_is_not_finite_are_counted(wrong):
+    values = np.arange(5, dtype="float32")
+    if wrong is not None:
+        values[wrong] = np.inf
+    run = engine.compile_steps(lambda arrays, batch: {"a": batch["x"]}, [], ["a"])
+    sums = run({}, {"x": values}, 5)
+    assert sums["sound"] == (5 if wrong is None else wrong)
+    assert sums["a"] == values.sum()
