@@ -219,13 +219,29 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     np.testing.assert_array_equal(*load_file(path).values(), [1.0, 2.0])
 
 
-def test_a_second_signal_ends_at_once():
+@pytest.fixture
+def interrupt():
+    """Return a function that sets what Ctrl-C does, until the end of the test."""
+    before = signal.getsignal(signal.SIGINT)
+    yield lambda handler: signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_signal_ends_at_once(interrupt):
+    interrupt(signal.default_int_handler)
     with loop.Watch() as watch:
         signal.raise_signal(signal.SIGINT)
         assert watch.received == signal.SIGINT
         with pytest.raises(cn.Stopped, match="at once"):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_job_in_the_background_ignores_ctrl_c(interrupt):
+    interrupt(signal.SIG_IGN)
+    with loop.Watch() as watch:
+        signal.raise_signal(signal.SIGINT)
+        assert watch.received is None
 
 
 def test_signals_are_left_alone_outside_of_the_main_thread():

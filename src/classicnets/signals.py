@@ -18,7 +18,10 @@ class Watch:
 
     def __enter__(self) -> "Watch":
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._receive) for s in _SIGNALS}
+            for number in _SIGNALS:
+                # A job in the background ignores Ctrl-C, and goes on doing so.
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_) -> None:
