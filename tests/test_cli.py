@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,27 @@ def test_data_are_prepared_once(photos, tmp_path):
     second = call("data", "prepare", photos, CLASSICNETS_CACHE=str(cache))
     assert second.returncode == 0
     assert files == {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")}
+
+
+def test_a_terminated_training_says_how_to_go_on(tmp_path):
+    endless = ["--set", "epochs=100000", "--set", "batch_size=256"]
+    command = [*COMMAND, "train", "vae-digits", "--name", "v", *endless]
+    history = tmp_path / "runs" / "v-0" / "history.csv"
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        while not history.exists():
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.terminate()
+        said = process.stderr.read().decode().splitlines()[-1]
+    assert process.returncode == 143
+    went_on = re.fullmatch(
+        r"classicnets: stopped after [\d,]+ steps; go on with: classicnets (.*)", said
+    )
+    assert went_on[1] == "resume runs/v-0"
+    refused = call(*went_on[1].split(), "--set", "seed=1", folder=tmp_path)
+    assert refused.returncode == 2
+    assert "seed is 1, was 0" in refused.stderr
+    assert list((tmp_path / "runs" / "v-0" / "checkpoints").glob("step-*"))
 
 
 def test_doctor_says_what_runs():
