@@ -143,8 +143,9 @@ def write(path: Path, variables: Sequence[keras.Variable], progress: dict) -> No
     for name, value in tensors.items():
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             raise RunError(
-                f"{name[6:]} of the network or its optimizer is not finite: try a lower"
-                " learning_rate, warmup_epochs, or gradient_clip."
+                f"{path.stem} is not saved, {name[6:]} of the network or its optimizer"
+                " is not finite: try a lower learning_rate, warmup_epochs, or"
+                " gradient_clip."
             )
     text = json.dumps(progress)
     metadata = {"progress": text, "sha256": _digest(tensors, text)}
