@@ -214,7 +214,9 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     path = tmp_path / "c.safetensors"
     checkpoint.write(path, [variable], {})
     variable.assign([1.0, float("nan")])
-    with pytest.raises(cn.RunError, match=r"kernel .* is not finite"):
+    with pytest.raises(
+        cn.RunError, match=r"c is not saved, kernel of .* is not finite"
+    ):
         checkpoint.write(path, [variable], {})
     np.testing.assert_array_equal(*load_file(path).values(), [1.0, 2.0])
 
