@@ -166,18 +166,18 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         metadata = header["__metadata__"]
         text = metadata["progress"]
-        if metadata["sha256"] != _digest(tensors, text):
-            raise DamagedError(f"{path} is damaged: its digest is another one.")
-        return tensors, json.loads(text)
+        whole = metadata["sha256"] == _digest(tensors, text)
+        progress = json.loads(text)
     except OSError as error:
         raise DamagedError(
             f"{path} cannot be read: {error.strerror or error}."
         ) from None
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
-        if isinstance(error, DamagedError):
-            raise
         reason = " ".join(str(error).split())
         raise DamagedError(f"{path} is not a whole checkpoint: {reason}.") from None
+    if not whole:
+        raise DamagedError(f"{path} is damaged: its digest is another one.")
+    return tensors, progress
 
 
 def restore(path: Path, variables: Sequence[keras.Variable]) -> dict[str, Any]:

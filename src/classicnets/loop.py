@@ -111,7 +111,7 @@ class Loop:
         due = (
             minutes >= self.recipe.checkpoint_minutes
             or (every and self.step // every > self._saved_step // every)
-            or self.epoch == self.recipe.epochs
+            or self.is_over
         )
         signal = self.watch.received
         if due or signal:
@@ -174,7 +174,6 @@ class Loop:
         if self._waited_enough():
             patience = self.recipe.early_stopping
             self.bar.say(f"no better validation for {patience} epochs: stopped.")
-            self._save()
         self._save_if_due()
 
     def _train_epoch(self):
@@ -188,10 +187,10 @@ class Loop:
                 self._fail(sums, batches, sound)
             self.done += steps
             self.totals = {key: self.totals[key] + sums[key] for key in self.totals}
-            self.callbacks.on_train_batch_end(self.done - 1, self._means())
+            means = self._means()
+            self.callbacks.on_train_batch_end(self.done - 1, means)
             shown = "  ".join(
-                f"{key.replace('_', ' ')} {value:.3f}"
-                for key, value in self._means().items()
+                f"{key.replace('_', ' ')} {value:.3f}" for key, value in means.items()
             )
             label = f"epoch {self.epoch + 1}/{self.recipe.epochs}"
             self.bar.advance(steps, label, shown)

@@ -198,24 +198,19 @@ def _check_unchanged(
     run: Run, loop: Loop, splits: data.Splits, allowed: Sequence[str]
 ) -> None:
     """Refuse to go on with another recipe, other data or another backend."""
-    began = run.environment
-    differences = {
-        "recipe": [
-            f"{key} is {new!r}, was {old!r}"
-            for key, (old, new) in loop.changed_keys().items()
-            if key not in HARMLESS
-        ],
-        "data": [
-            f"{splits.name} is {splits.fingerprint:.12}, was {known:.12}"
-            for known in [began.get("data_fingerprint", splits.fingerprint)]
-            if known != splits.fingerprint
-        ],
-        "backend": [
-            f"it is {keras.backend.backend()}, was {known}"
-            for known in [began.get("backend", keras.backend.backend())]
-            if known != keras.backend.backend()
-        ],
-    }
+    began, backend = run.environment, keras.backend.backend()
+    changed = [
+        f"{key} is {new!r}, was {old!r}"
+        for key, (old, new) in loop.changed_keys().items()
+        if key not in HARMLESS
+    ]
+    differences = {"recipe": changed, "data": [], "backend": []}
+    known = began.get("data_fingerprint", splits.fingerprint)
+    if known != splits.fingerprint:
+        fingerprints = f"{splits.fingerprint:.12}, was {known:.12}"
+        differences["data"] = [f"{splits.name} is {fingerprints}"]
+    if began.get("backend", backend) != backend:
+        differences["backend"] = [f"it is {backend}, was {began['backend']}"]
     for what, found in differences.items():
         if found and what not in allowed:
             raise UserError(
