@@ -96,6 +96,27 @@ def test_exif_orientation_turns_the_image(ending):
     assert pixels[5:].max() < 15
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"quality": 95, "subsampling": 0},
+        {"progressive": True},
+        {"optimize": True, "comment": b"a comment"},
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_has_the_pixels_that_pillow_decodes(mode, options):
+    shape = (31, 31, 3) if mode == "RGB" else (31, 31)
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    stream = encoded(Image.fromarray(noise), "jpeg", **options)
+    expected = np.asarray(Image.open(stream)).reshape(31, 31, -1)
+    stream.seek(0)
+    channels = expected.shape[2]
+    pixels = data.read_image(stream, image_size=31, channels=channels)
+    assert (pixels == expected).all()
+
+
 def stripes():
     """60 wide, 20 high: red, green and blue squares side by side."""
     pixels = np.zeros((20, 60, 3), np.uint8)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from classicnets.errors import UserError
@@ -108,7 +109,10 @@ def decode(content: bytes, image_size: int, channels: int, resize: str) -> np.nd
         image = _open(content)
         # JPEG can skip work on the way to a small image: at least twice the size is
         # kept, which the antialiased resize cannot be told from the whole.
+        whole = image.size
         image.draft(None, (2 * image_size, 2 * image_size))
+        if image.format == "JPEG" and image.size == whole:
+            image = _jpeg(content, image)
         ImageOps.exif_transpose(image, in_place=True)  # else it copies those upright
         coloured = _convert(image, channels)
         small = _resize(coloured, image_size, resize)
@@ -190,6 +194,20 @@ def _open(content: bytes) -> Image.Image:
     if not content:
         raise UserError("it is empty")
     return Image.open(io.BytesIO(content), formats=_FORMATS)
+
+
+def _jpeg(content: bytes, opened: Image.Image) -> Image.Image:
+    """The pixels that Pillow would decode, sooner."""
+    if opened.mode not in ("L", "RGB"):
+        return opened
+    grey = opened.mode == "L"
+    try:
+        pixels = simplejpeg.decode_jpeg(content, "GRAY" if grey else "RGB")
+    except ValueError:
+        return opened  # what is wrong with it, and whether at all, Pillow says
+    image = Image.fromarray(pixels[:, :, 0] if grey else pixels)
+    image.info = opened.info  # its EXIF
+    return image
 
 
 def _convert(image: Image.Image, channels: int) -> Image.Image:
