@@ -2,6 +2,7 @@
 # make test   lint, types and the whole suite on the default backend
 # make bench  training speed against what people use
 # make torture  kills trainings and compares what comes of them
+# make fuzz  feeds the readers of files with broken ones
 # All set up their own environment in .venv first. BACKEND=jax or torch chooses another.
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(BACKEND)
 
-.PHONY: help demo test check bench torture lock clean
+.PHONY: help demo test check bench torture fuzz lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +46,9 @@ bench: # against PyTorch too; takes about 20 minutes, on a machine that does not
 
 torture: $(READY) # takes about a quarter of an hour
 	KERAS_BACKEND=$(BACKEND) $(BIN)/python tests/torture.py --kills 50
+
+fuzz: $(READY) # takes about half an hour; Linux only
+	KERAS_BACKEND=$(BACKEND) $(BIN)/python tests/fuzzing.py --inputs 20000
 
 lock: $(READY)
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' > requirements.lock

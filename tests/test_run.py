@@ -128,7 +128,7 @@ def test_samples_hold_plain_arrays_only(run):
     np.testing.assert_array_equal(run.samples("test")["images"], images)
 
     np.savez(run.path / "samples" / "test.npz", images=np.array([{}], dtype=object))
-    with pytest.raises(UserError, match="plain arrays"):
+    with pytest.raises(UserError, match="Python objects"):
         run.samples("test")
 
 

@@ -10,8 +10,9 @@ import pytest
 
 import classicnets as cn
 from classicnets import data, recipe
-from classicnets.tasks.classify import Classify, in_batches
-from classicnets.tasks.tokens import LENGTHS, Tokens, trim
+from classicnets.data.batches import LENGTHS, in_batches, trim
+from classicnets.tasks.classify import Classify
+from classicnets.tasks.tokens import Tokens
 
 SMALL = {
     "network": "lstm",

@@ -98,6 +98,9 @@ class Checkpoints:
             except DamagedError as error:
                 damaged.append(str(error))
                 continue
+            except (KeyError, TypeError, ValueError):
+                damaged.append(f"{path} holds the progress of another version.")
+                continue
             self._found = path, tensors
             self._kept = {path: best}
             return progress, damaged

@@ -214,7 +214,10 @@ def predict(run, inputs, texts, top, as_json, backend) -> None:
     paths = [sys.stdin.buffer if path == "-" else path for path in inputs]
     if opened.tokenizer is None:
         if texts:
-            raise UserError(f"{opened.name} classifies images: --text is for texts.")
+            raise UserError(
+                f"{opened.name} classifies images: --text is for texts, whose runs have"
+                " a tokenizer.json."
+            )
         results = evaluation.image_predictions(opened, paths, top=top)
     else:
         typed = [(text, text) for text in texts]
@@ -329,14 +332,21 @@ def prepare(folder, image_size, channels, resize, allow_corrupt, unlabelled) -> 
 
 
 @commands.command()
-def doctor() -> None:
-    """Say what is installed, what runs and what is wrong."""
+@click.argument("folders", nargs=-1)
+def doctor(folders) -> None:
+    """Say what is installed, what runs and what is wrong.
+
+    With FOLDERS, or files of data, only what they hold and what is wrong with them.
+    """
     from classicnets import doctor
 
-    lines, well = doctor.examine()
-    for line in lines:
-        click.echo(line)
-    if not well:
+    well = True
+    if not folders:
+        lines, well = doctor.examine()
+        click.echo("\n".join(lines))
+    lines, readable = doctor.examine_data(folders)
+    click.echo("\n".join(lines))
+    if not (well and readable):
         sys.exit(1)
 
 
@@ -368,15 +378,17 @@ def _fail(message: str, code: int) -> None:
 @contextlib.contextmanager
 def _backend(name: str | None) -> Iterator[None]:
     """Choose Keras's backend, and keep its chatter at import off the terminal."""
-    if name:
-        os.environ["KERAS_BACKEND"] = name
-    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
-    if chosen in BACKENDS and importlib.util.find_spec(chosen) is None:
+    chosen = name or os.environ.get("KERAS_BACKEND", "tensorflow")
+    if chosen not in BACKENDS:
+        raise UserError(f"backend must be one of {', '.join(BACKENDS)}, got {chosen}.")
+    if importlib.util.find_spec(chosen) is None:
         installed = [b for b in BACKENDS if importlib.util.find_spec(b)]
         raise UserError(
             f"backend {chosen} is not installed: pip install 'classicnets[{chosen}]'"
             + (f", or --backend {installed[0]}." if installed else ".")
         )
+    if name:
+        os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow writes its greeting straight to the file descriptor.
     with tempfile.TemporaryFile("w+") as kept:

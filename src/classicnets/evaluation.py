@@ -10,6 +10,7 @@ import numpy as np
 
 from classicnets import data, judging, sampling
 from classicnets.data import Examples, Splits
+from classicnets.data.batches import in_batches
 from classicnets.data.images import EXTENSIONS
 from classicnets.errors import UserError
 from classicnets.run import Run
@@ -68,7 +69,7 @@ def evaluate(
 
 
 def _judge_classes(run, split, splits, examples):
-    class_names = run.environment["class_names"]
+    class_names = run.class_names
     if list(splits.class_names) != class_names:
         raise UserError(
             f"the model knows the classes {_short(class_names)},"
@@ -129,7 +130,7 @@ def logits(run: Run, inputs) -> np.ndarray:
     """Return (n, classes) for raw inputs: images (n, height, width, channels) or
     tokens (n, max_tokens)."""
     size = min(run.recipe.evaluation_batch_size, len(inputs))
-    return classify.in_batches(run.model.predict_on_batch, inputs, size)
+    return in_batches(run.model.predict_on_batch, inputs, size)
 
 
 def predict(
@@ -221,7 +222,7 @@ def image_predictions(
         raise UserError(
             f"{run.name} has no classes to predict, its task is {run.recipe.task}."
         )
-    height, _, channels = run.model.input_shape[1:]
+    height, _, channels = _image_shape(run)
     files = iter(_files(paths))
     while some := list(itertools.islice(files, 100)):
         results, images = [], []
@@ -277,12 +278,17 @@ def images(
 
 def _image_shape(run: Run) -> tuple[int, int, int]:
     network = run.load("critic") if run.recipe.task == "generate" else run.model
+    if len(network.input_shape) != 4:
+        raise UserError(
+            f"{run.name} reads texts, for which {run.path / 'tokenizer.json'} must be"
+            " there."
+        )
     return network.input_shape[1:]
 
 
 def _most_probable(run: Run, row: np.ndarray, top: int) -> list[dict[str, Any]]:
     """Name the classes of one row (classes,) of logits."""
-    names, shares = run.environment["class_names"], probabilities(row)
+    names, shares = run.class_names, probabilities(row)
     order = np.argsort(-shares, kind="stable")[:top]
     return [{"name": names[k], "probability": float(shares[k])} for k in order]
 

@@ -10,6 +10,7 @@ import base64
 import html
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,9 +128,15 @@ def sheet(path: Path, *, largest: int | None = None) -> tuple[str, int, int]:
         A data URI, the width and the height.
 
     Raises:
-        OSError: the file is no picture.
+        OSError: the file is no picture, or larger than Pillow's limit.
     """
-    with Image.open(path) as drawn:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            opened = Image.open(path)
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise OSError(str(error)) from None
+    with opened as drawn:
         if largest is None or max(drawn.size) <= largest:
             return _uri(path.read_bytes()), drawn.width, drawn.height
         drawn.load()

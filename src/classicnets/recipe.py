@@ -1,9 +1,13 @@
 """A recipe: everything that decides a training run, as plain data."""
 
+import contextlib
 import dataclasses
+import datetime
 import importlib.resources
+import json
 import math
 import pathlib
+import re
 import tomllib
 import typing
 
@@ -199,10 +203,10 @@ def to_toml(recipe: Recipe) -> str:
     """Write the complete recipe as TOML that `load` reads back to an equal one."""
     values = dataclasses.asdict(recipe)
     options = values.pop("network_options")
-    lines = [f"{key} = {_literal(value)}" for key, value in values.items()]
+    lines = _pairs(values)
     if options:
         lines.append("\n[network_options]")
-        lines += [f"{key} = {_literal(value)}" for key, value in options.items()]
+        lines += _pairs(options)
     return "\n".join(lines) + "\n"
 
 
@@ -212,16 +216,20 @@ def _shipped():
 
 def _read(path: pathlib.Path) -> dict[str, typing.Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        repr(values)  # numbers too long for Python to write are refused here
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not a TOML file: {error}.") from None
+    if not values:
+        raise UserError(f"{path} must hold a recipe, it sets nothing.")
+    return values
 
 
 def _value(text: str) -> typing.Any:
     """Read a value as TOML; what is not TOML is a text without its quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -230,7 +238,8 @@ def _checked(key: str, value: typing.Any) -> typing.Any:
         raise UserError(f"unknown key {key!r}. {nearest(key, FIELDS)}")
     wanted: typing.Any = FIELDS[key]
     if wanted is float and type(value) is int:
-        value = float(value)
+        with contextlib.suppress(OverflowError):
+            value = float(value)
     if not _is(value, wanted):
         raise UserError(f"{key} must be {wanted.__name__}, got {value!r}.")
     if key in CHOICES and value not in CHOICES[key]:
@@ -267,12 +276,24 @@ def _check_progressive_sizes(sizes: list) -> None:
         )
 
 
+def _pairs(values: dict[str, typing.Any]) -> list[str]:
+    return [
+        f"{key if re.fullmatch(r'[A-Za-z0-9_-]+', key) else _literal(key)}"
+        f" = {_literal(value)}"
+        for key, value in values.items()
+    ]
+
+
 def _literal(value: typing.Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        # A JSON text is one of TOML but for this character, which JSON lets stand.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f")
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_literal(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(_pairs(value)) + "}"
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
     return repr(value)

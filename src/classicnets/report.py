@@ -18,12 +18,18 @@ import markupsafe
 import numpy as np
 
 from classicnets import figures, report_generative
+from classicnets.errors import UserError
 from classicnets.run import Run
 
 # Up to here a confusion matrix is a table with counts; beyond, it is a picture.
 _TABLE_CLASSES = 20
 _CONFUSIONS = 15  # the most frequent ones, listed
 _WORST_CLASSES = 15  # shown before the reader asks for all
+# What values of another kind than the page expects raise, in files that can be read.
+_ODD = (
+    *(ArithmeticError, AttributeError, LookupError, RecursionError),
+    *(TypeError, ValueError, jinja2.TemplateError),
+)
 _CHARTS = {
     "Loss": {"training": "loss", "validation": "validation_loss"},
     "Accuracy": {"training": "accuracy", "validation": "validation_top1"},
@@ -43,7 +49,17 @@ def write(run: Run) -> Path:
     Raises:
         UserError: a file of the run is there but cannot be read.
     """
-    run.save_text("report.html", _page().render(_content(run)))
+    try:
+        page = _page().render(_content(run))
+    except UserError:
+        raise
+    except _ODD as error:
+        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        raise UserError(
+            f"{run.path} must have files as classicnets writes them to be shown: "
+            f"{type(error).__name__}, {reason}"
+        ) from None
+    run.save_text("report.html", page)
     return run.path / "report.html"
 
 

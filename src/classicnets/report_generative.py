@@ -111,7 +111,7 @@ def _sheet(path: Path, *, largest: int | None = None) -> dict[str, Any]:
     """A picture for the page; `epoch` is the number in its name, if there is one."""
     try:
         uri, width, height = figures.sheet(path, largest=largest)
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path} must be a picture: {error}.") from None
     digits = re.search(r"\d+", path.stem)
     return {

@@ -30,6 +30,7 @@ import math
 import os
 import re
 import secrets
+import zipfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -38,7 +39,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from classicnets import pictures, tensorboard
+from classicnets import pictures, saved, tensorboard
 from classicnets import recipe as recipes
 from classicnets.errors import UserError
 
@@ -95,6 +96,15 @@ class Run:
         return self._read_json("environment.json")
 
     @property
+    def class_names(self) -> list[str]:
+        """The names of a classifier's classes, by their numbers."""
+        names = self.environment.get("class_names")
+        if not isinstance(names, list) or not names:
+            path = self.path / "environment.json"
+            raise UserError(f"{path} must have class_names, or no class has a name.")
+        return names
+
+    @property
     def status(self) -> dict[str, Any]:
         """`state`, `updated` (UTC), `process`, and the facts of the last `set_status`.
 
@@ -111,18 +121,20 @@ class Run:
     def history(self) -> list[dict[str, float]]:
         """The rows of history.csv; a value that was not measured has no key."""
         path = self.path / "history.csv"
-        if not path.is_file():
+        if not path.exists():
             return []
-        with path.open(newline="", encoding="utf-8") as lines:
-            try:
+        try:
+            with path.open(newline="", encoding="utf-8") as lines:
                 return [
                     {name: float(cell) for name, cell in row.items() if cell}
                     for row in csv.DictReader(lines)
                 ]
-            except (TypeError, ValueError) as error:
-                raise UserError(
-                    f"every cell of {path} must be a number: {error}."
-                ) from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+        except (TypeError, ValueError, csv.Error) as error:
+            raise UserError(
+                f"every cell of {path} must be a number: {error}."
+            ) from None
 
     @cached_property
     def model(self) -> "keras.Model":
@@ -137,7 +149,7 @@ class Run:
             raise UserError(
                 f"{self.name} has no {path.name}: "
                 + (
-                    f"its task is {self.recipe.task}."
+                    f"its task, {self.recipe.task}, makes none, or it was removed."
                     if state == "finished"
                     else f"a finished run has one, it is {state}."
                 )
@@ -145,18 +157,21 @@ class Run:
         import keras
 
         try:
+            saved.check_size(path)
             return keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # whatever a damaged file makes its readers raise
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             if "Lambda" in str(error):
                 reason = "it carries code, in a Lambda layer, which is never run"
+            elif not zipfile.is_zipfile(path):  # Keras would say that it is not there
+                reason = "it is not a whole .keras file"
             raise UserError(f"{path} cannot be opened: {reason}.") from None
 
     @cached_property
     def tokenizer(self) -> "tokenizers.Tokenizer | None":
         """What turns texts into tokens; None for a run on images."""
         path = self.path / "tokenizer.json"
-        if not path.is_file():
+        if not path.exists():
             return None
         from classicnets import data
 
@@ -170,7 +185,7 @@ class Run:
         left half-written are removed.
 
         Raises:
-            UserError: another process trains here.
+            UserError: another process trains here, or nobody may write here.
         """
         from filelock import FileLock, Timeout
 
@@ -183,6 +198,11 @@ class Run:
                 f"{self.name} must not be trained twice at a time: process {process}"
                 " does."
             ) from None
+        except OSError as error:
+            raise UserError(
+                f"{self.path} must be a folder to write to, .lock in it cannot be"
+                f" locked: {error.strerror}."
+            ) from None
         try:
             for path in self.path.rglob(".*"):
                 if re.fullmatch(_TEMPORARY, path.name):
@@ -193,6 +213,7 @@ class Run:
 
     def save_model(self, name: str, model: "keras.Model") -> None:
         """Writes NAME.keras, whole or not at all."""
+        _refuse_folder(self.path / f"{name}.keras")
         temporary = self.path / f".{name}.{secrets.token_hex(4)}.keras"
         try:
             model.save(temporary)
@@ -241,8 +262,9 @@ class Run:
         rows: list[Mapping[str, Any]] = list(self.history)
         columns = self._history_columns() or list(row)
         if unknown := set(row) - set(columns):
-            raise ValueError(
-                f"the first row fixed the columns {columns}, got also {unknown}."
+            raise UserError(
+                f"{self.path / 'history.csv'}: the first row fixed the columns"
+                f" {', '.join(columns)}, got also {', '.join(sorted(unknown))}."
             )
         before = len(rows)
         if "epoch" in row:
@@ -309,13 +331,11 @@ class Run:
     def samples(self, split: str) -> dict[str, np.ndarray]:
         """The arrays of samples/SPLIT.npz; empty when there are none."""
         path = self.path / "samples" / f"{split}.npz"
-        if not path.is_file():
+        if not path.exists():
             return {}
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} must hold plain arrays: {error}") from None
+        from classicnets.data.arrays import read_array, read_shapes
+
+        return {key: read_array(path, key) for key in read_shapes(path)}
 
     def save_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a file of the folder as JSON; NumPy's numbers are understood."""
@@ -328,11 +348,13 @@ class Run:
 
     def _read_json(self, name: str) -> dict[str, Any]:
         path = self.path / name
-        if not path.is_file():
+        if not path.exists():
             return {}
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path} must be JSON: {error}.") from None
         if not isinstance(content, dict):
             raise UserError(f"{path} must be a JSON object, got {content!r:.60}.")
@@ -386,6 +408,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     file system. Without the two fsyncs a power cut could leave the new name with
     no content.
     """
+    _refuse_folder(path)
     # Not tempfile's: its files are private, and a run is to be read by others.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -406,6 +429,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise UserError(f"{path} must be a file, it is a folder.")
 
 
 def _take_folder(runs_folder: Path, name: str) -> Path:

@@ -1,12 +1,14 @@
 """New images from a trained run: samples, reconstructions, ways between two codes."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from classicnets import pictures
 from classicnets.data import Splits
+from classicnets.data.batches import in_batches
 from classicnets.errors import UserError
 from classicnets.run import Run
 
@@ -31,7 +33,7 @@ def sample(run: Run, count: int = 64, seed: int = 0) -> np.ndarray:
         UserError: For a run that cannot draw: a classifier, an autoencoder.
     """
     maker = _maker(run)
-    return _in_batches(maker, _noise(maker, count, seed))
+    return _images(maker, _noise(maker, count, seed))
 
 
 def interpolate(
@@ -46,7 +48,7 @@ def interpolate(
     ends = _noise(maker, 2 * rows, seed).reshape(rows, 2, -1)
     shares = np.linspace(0.0, 1.0, steps).tolist()
     ways = [pictures.slerp(first, last, shares) for first, last in ends]
-    return _in_batches(maker, np.concatenate(ways).astype("float32"))
+    return _images(maker, np.concatenate(ways).astype("float32"))
 
 
 def reconstruct(run: Run, images: np.ndarray) -> np.ndarray:
@@ -59,7 +61,7 @@ def reconstruct(run: Run, images: np.ndarray) -> np.ndarray:
     Returns:
         The same shape, uint8.
     """
-    return _in_batches(run.load("decoder"), encode(run, images))
+    return _images(run.load("decoder"), encode(run, images))
 
 
 def encode(run: Run, images: np.ndarray) -> np.ndarray:
@@ -70,9 +72,7 @@ def encode(run: Run, images: np.ndarray) -> np.ndarray:
         codes = encoder.predict_on_batch(rows)
         return codes[0] if isinstance(codes, list | tuple) else codes
 
-    return np.concatenate(
-        [means(images[first : first + BATCH]) for first in range(0, len(images), BATCH)]
-    )
+    return in_batches(means, images, min(BATCH, len(images)))
 
 
 def some(of: int, count: int, seed: int) -> np.ndarray:
@@ -96,7 +96,7 @@ def write_pictures(run: Run, splits: Splits) -> None:
             run.save_picture("latent", pictures.encode_png(drawn))
             if _is_vae(run):  # what lies at which place of the prior
                 codes = pictures.latent_grid_codes(MANIFOLD)
-                made = _in_batches(run.load("decoder"), codes)
+                made = _images(run.load("decoder"), codes)
                 drawn = pictures.grid(made, columns=MANIFOLD)
                 run.save_picture("manifold", pictures.encode_png(drawn))
 
@@ -105,9 +105,16 @@ def write_animation(run: Run) -> None:
     """Join the pictures of the epochs, samples/epoch-*.png, to training.png."""
     found = (run.path / "samples").glob("epoch-*.png")
     files = sorted(found, key=lambda file: int(file.stem.split("-")[1]))
-    frames = [np.asarray(Image.open(io.BytesIO(f.read_bytes()))) for f in files]
+    frames = [_frame(file) for file in files]
     if frames:
         run.save_picture("training", pictures.encode_animation(frames))
+
+
+def _frame(path: Path) -> np.ndarray:
+    try:
+        return np.asarray(Image.open(io.BytesIO(path.read_bytes())))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path} must be a picture: {error}.") from None
 
 
 def _maker(run: Run):
@@ -131,11 +138,6 @@ def _noise(maker, count: int, seed: int) -> np.ndarray:
     return source.standard_normal(shape, dtype=np.float32)
 
 
-def _in_batches(network, codes: np.ndarray) -> np.ndarray:
-    """Return uint8 images of codes (n, latent_size); the last batch is filled up."""
-    made = []
-    for first in range(0, len(codes), BATCH):
-        batch = codes[first : first + BATCH]
-        filled = np.resize(batch, (min(BATCH, len(codes)), codes.shape[1]))
-        made.append(network.predict_on_batch(filled)[: len(batch)])
-    return np.concatenate(made)
+def _images(maker, codes: np.ndarray) -> np.ndarray:
+    """Return uint8 images of codes (n, latent_size)."""
+    return in_batches(maker.predict_on_batch, codes, min(BATCH, len(codes)))

@@ -25,6 +25,8 @@ HARMLESS = (
     *("checkpoint_minutes", "checkpoint_steps"),
 )
 
+_NAMED_CLASSES = 4  # of those that changed
+
 
 def train(
     recipe: str | Path | Recipe,
@@ -64,11 +66,9 @@ def train(
             name or recipe.network,
             recipe.seed,
             recipes.to_toml(recipe),
-            environment.describe(splits.fingerprint, engine.device())
-            | {"class_names": list(splits.class_names)},
+            _describe(splits) | {"class_names": list(splits.class_names)},
         )
-        if splits.tokenizer:
-            run.save_text("tokenizer.json", splits.tokenizer.to_str(pretty=True))
+        _save_tokenizer(run, splits)
         with run.locked():
             loop = Loop(run, task, recipe, splits, callbacks, verbose)
             return _run(loop, [*splits.notes, *notes])
@@ -104,22 +104,23 @@ def resume(
     with run.locked():
         began = recipes.load(run.path / "recipe.toml")
         recipe = recipes.build(dataclasses.asdict(began) | changes)
+        # Needed after an epoch and at the end: what is wrong with them is told now.
+        _ = run.history, run.metrics
         with _precision(recipe.precision):
-            recipe, splits, task, notes = _prepare(recipe, verbose)
+            recipe, splits, task, notes = _prepare(recipe, verbose, run.tokenizer)
             loop = Loop(run, task, recipe, splits, callbacks, verbose)
             notes += loop.find()
             _check_unchanged(run, loop, splits, allow_changed)
-            if loop.is_over and run.status.get("state") == "finished":
-                raise UserError(
-                    f"{run.name} has been trained for all of its {recipe.epochs}"
-                    " epochs: --set epochs=N adds some."
-                )
+            _check_unfinished(run, loop)
             loop.restore()
-            described = environment.describe(splits.fingerprint, engine.device())
-            before = run.environment
-            resumed = [*before.get("resumed", []), {"step": loop.step, **described}]
-            run.save_json("environment.json", before | {"resumed": resumed})
+            described = _describe(splits)
+            # Written anew if somebody removed it, as is tokenizer.json below.
+            names = {"class_names": list(splits.class_names)}
+            known = names | (run.environment or described)
+            resumed = [*known.get("resumed", []), {"step": loop.step, **described}]
+            run.save_json("environment.json", known | {"resumed": resumed})
             run.save_text("recipe.toml", recipes.to_toml(recipe))
+            _save_tokenizer(run, splits)
             return _run(loop, notes)
 
 
@@ -133,13 +134,14 @@ def _run(loop: Loop, notes: list[str]) -> Run:
         loop.run_epochs()
         loop.finish()
     except KeyboardInterrupt as error:
-        run.set_status("stopped", epoch=loop.epoch)
+        with contextlib.suppress(OSError, UserError):
+            run.set_status("stopped", epoch=loop.epoch)
         number = error.signal if isinstance(error, Stopped) else 2
         where = f"stopped after {loop.step:,} steps"
         raise Stopped(f"{where}; go on with: {go_on}", number) from None
     except Exception as error:
         # A full disk may hold no status either.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, UserError):
             run.set_status("failed", epoch=loop.epoch, reason=str(error))
         if isinstance(error, OSError):
             file = f" {error.filename}" if error.filename else ""
@@ -161,7 +163,22 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _prepare(recipe: Recipe, verbose: bool) -> tuple[Recipe, data.Splits, Any, list]:
+def _describe(splits: data.Splits) -> dict[str, Any]:
+    """Say what the training depends on, for environment.json."""
+    return environment.describe(splits.fingerprint, engine.device()) | {
+        "train_examples": len(splits.train),
+        "validation_examples": len(splits.validation),
+    }
+
+
+def _save_tokenizer(run: Run, splits: data.Splits) -> None:
+    if splits.tokenizer:
+        run.save_text("tokenizer.json", splits.tokenizer.to_str(pretty=True))
+
+
+def _prepare(
+    recipe: Recipe, verbose: bool, tokenizer: Any = None
+) -> tuple[Recipe, data.Splits, Any, list]:
     """Load the data and build the network and its task, with its seed's weights."""
     # Keras draws the seeds of initializers and dropout from Python's generator;
     # keras.utils.set_random_seed would import TensorFlow on every backend.
@@ -181,6 +198,7 @@ def _prepare(recipe: Recipe, verbose: bool) -> tuple[Recipe, data.Splits, Any, l
         keep_tokens=recipe.keep_tokens,
         text_column=recipe.text_column,
         label_column=recipe.label_column,
+        tokenizer=tokenizer,
         labelled=recipe.task == "classify",
         allow_corrupt=recipe.allow_corrupt,
         progress=verbose,
@@ -199,6 +217,9 @@ def _check_unchanged(
 ) -> None:
     """Refuse to go on with another recipe, other data or another backend."""
     began, backend = run.environment, keras.backend.backend()
+    if loop.recipe.task == "classify":
+        names = list(splits.class_names)
+        _check_classes(began.get("class_names", names), names)
     changed = [
         f"{key} is {new!r}, was {old!r}"
         for key, (old, new) in loop.changed_keys().items()
@@ -209,6 +230,10 @@ def _check_unchanged(
     if known != splits.fingerprint:
         fingerprints = f"{splits.fingerprint:.12}, was {known:.12}"
         differences["data"] = [f"{splits.name} is {fingerprints}"]
+        for part in ("train", "validation"):
+            count = len(getattr(splits, part))
+            if (was := began.get(f"{part}_examples", count)) != count:
+                differences["data"].append(f"{count} {part} examples, were {was}")
     if began.get("backend", backend) != backend:
         differences["backend"] = [f"it is {backend}, was {began['backend']}"]
     for what, found in differences.items():
@@ -217,6 +242,27 @@ def _check_unchanged(
                 f"the {what} must be that of the training until now:"
                 f" {'; '.join(found)}. --allow-changed {what} goes on all the same."
             )
+
+
+def _check_classes(was: Sequence[str], now: Sequence[str]) -> None:
+    """Refuse to go on with classes that the network's outputs do not stand for."""
+    if was != now:
+        found = [f"{name!r} is new" for name in now if name not in was]
+        found += [f"{name!r} is gone" for name in was if name not in now]
+        raise UserError(
+            "the classes must be those of the training until now:"
+            f" {'; '.join(found[:_NAMED_CLASSES]) or 'their order is another'}."
+        )
+
+
+def _check_unfinished(run: Run, loop: Loop) -> None:
+    """Refuse to train a finished run again."""
+    if (loop.step and not loop.is_over) or run.status.get("state") != "finished":
+        return
+    raise UserError(
+        f"{run.name} has been trained for all of its {loop.recipe.epochs} epochs"
+        + (": --set epochs=N adds some." if loop.step else ", no checkpoint is left.")
+    )
 
 
 def _fit_batch(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[str]]:

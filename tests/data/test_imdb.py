@@ -135,7 +135,7 @@ def test_a_parquet_file_is_preferred_and_its_classes_are_named(
     [
         ({"y_test": np.zeros(3, np.int32)}, "y_test and offsets_test differ"),
         ({"x_train": np.full(22, 99)}, "x_train does not fit"),
-        ({"words": np.array([None])}, "allow_pickle=False"),
+        ({"words": np.array([None])}, "Python objects"),
     ],
 )
 def test_a_broken_download_is_one_line(kept, changes, reason):

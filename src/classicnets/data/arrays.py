@@ -1,5 +1,8 @@
 """Data sets in one `.npz` file: `x_train, y_train` and, if there, the other splits."""
 
+import lzma
+import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -13,6 +16,19 @@ from classicnets.errors import UserError
 
 _PARTS = ("train", "val", "test")
 _BLOCK = 4096  # rows converted at a time, to bound the memory of the conversion
+_DENSEST = 1032  # bytes that deflate packs into one, at most
+# What NumPy and zipfile raise on files that are broken, each seen on a made file.
+BROKEN = (
+    ValueError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    RuntimeError,  # encrypted; and of its kind: another compression, too deep a header
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def load_npz(
@@ -36,7 +52,7 @@ def load_npz(
         labelled: whether the labels are needed. If not, the file may have none; those
             that it has are kept if nothing is wrong with them.
     """
-    shapes = _shapes(path)
+    shapes = read_shapes(path)
     notes: list[str] = []
     needed = ("x_train", "y_train") if labelled else ("x_train",)
     for key in needed:
@@ -97,39 +113,52 @@ def load_npz(
     )
 
 
-def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of every array, from the headers alone."""
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every array, from the headers alone.
+
+    No header may promise more than the file can hold: `read_array` then takes no more
+    memory than that.
+    """
     shapes = {}
     try:
+        most = _DENSEST * path.stat().st_size
         with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
-                with archive.open(member) as stream:
+            for info in archive.infolist():
+                member = info.filename
+                with archive.open(info) as stream:
                     version = np.lib.format.read_magic(stream)
                     if version == (1, 0):
                         header = np.lib.format.read_array_header_1_0(stream)
                     else:
                         header = np.lib.format.read_array_header_2_0(stream)
-                shapes[member.removesuffix(".npy")] = header[0]
+                shape, _, dtype = header
+                promised = math.prod(shape) * dtype.itemsize
+                if promised > min(info.file_size, most) and not dtype.hasobject:
+                    raise ValueError(f"{member} must have {promised:,} bytes")
+                shapes[member.removesuffix(".npy")] = shape
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+    except BROKEN as error:
         raise _broken(path, error) from None
     return shapes
 
 
-def _read(path: Path, key: str) -> np.ndarray:
+def read_array(path: Path, key: str) -> np.ndarray:
+    """One array of a file whose `read_shapes` are known."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return np.asarray(archive[key])
+            array = np.asarray(archive[key])
+        if array.dtype.kind == "U":
+            # NumPy takes any number for a character; what is none crashes others.
+            array.astype(array.dtype.newbyteorder("<")).tobytes().decode("utf-32-le")
+        return array
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
+    except BROKEN as error:
         if "pickle" in str(error).lower():
             raise UserError(
                 f"{key} of {path} must be an array of numbers, it holds Python objects"
             ) from None
-        raise _broken(path, error) from None
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise _broken(path, error) from None
 
 
@@ -138,7 +167,7 @@ def _broken(path: Path, error: Exception) -> UserError:
         return UserError(f"{path} must be a .npz file, it is empty")
     return UserError(
         f"{path} must be a .npz file as numpy.savez writes it, it is broken: "
-        f"{str(error).splitlines()[0]}"
+        f"{' '.join(str(error).split()) or type(error).__name__}"
     )
 
 
@@ -203,7 +232,7 @@ def _class_names(
 ) -> tuple[tuple[str, ...], int | None]:
     """The names, and how many classes there are; ((), None) if nothing says so."""
     if "class_names" in shapes:
-        names = _read(path, "class_names")
+        names = read_array(path, "class_names")
         if names.ndim != 1 or names.dtype.kind not in "US":
             raise UserError(
                 f"class_names of {path} must be a list of texts, got "
@@ -215,7 +244,7 @@ def _class_names(
 
 def _images(path: Path, key: str, notes: list[str]) -> np.ndarray:
     """(n, h, w, c) uint8."""
-    images = _read(path, key)
+    images = read_array(path, key)
     images = images if images.ndim == 4 else images[..., np.newaxis]
     if images.dtype == np.uint8:
         return images
@@ -241,7 +270,7 @@ def _images(path: Path, key: str, notes: list[str]) -> np.ndarray:
 
 def _labels(path: Path, key: str, images: int, classes: int | None) -> np.ndarray:
     """(n,) int32 in 0..classes-1."""
-    labels = _read(path, key)
+    labels = read_array(path, key)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -256,6 +285,11 @@ def _labels(path: Path, key: str, images: int, classes: int | None) -> np.ndarra
             f"for {images:,} images"
         )
     low, high = int(labels.min()), int(labels.max())
+    if classes is None and high >= images:  # names for them all could fill the memory
+        raise UserError(
+            f"{key} of {path} must number the classes 0, 1, ..., got {high:,} for "
+            f"{images:,} images"
+        )
     if low < 0 or (classes is not None and high >= classes):
         allowed = "0 or more" if classes is None else f"in 0..{classes - 1}"
         raise UserError(

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from classicnets.data.arrays import BROKEN
 from classicnets.data.folder_layout import printable
 from classicnets.data.images import decode, pillow_warnings, probe
 from classicnets.data.named import cache_folder
@@ -84,10 +86,9 @@ def decode_folder(
     heap = "" if labelled else " heap"
     wanted = f"{_FORMAT} {state} {image_size} {channels} {resize}{heap}"
     memo = cache / f"{hashlib.sha256(wanted.encode()).hexdigest()}.json"
-    if memo.exists():
-        content = json.loads(memo.read_text("utf-8"))["content"]
-        if (cache / content).is_dir():
-            return _open(cache / content)
+    content = _remembered(memo)
+    if content and (cache / content).is_dir():
+        return _open(cache / content, labels)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(cache)
@@ -110,19 +111,52 @@ def decode_folder(
             f"the cache {cache} must be writable: {error.strerror or error}; "
             "CLASSICNETS_CACHE names another folder for it"
         ) from None
-    return _open(cache / content)
+    return _open(cache / content, labels)
 
 
-def _open(entry: Path) -> Decoded:
-    index = json.loads((entry / "index.json").read_text("utf-8"))
-    return Decoded(
-        content=entry.name,
-        images=np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False),
-        labels=np.load(entry / "labels.npy", allow_pickle=False),
-        parts={part: (rows[0], rows[1]) for part, rows in index["parts"].items()},
-        skipped=[(file, reason) for file, reason in index["skipped"]],
-        copies=index["copies"],
-    )
+def _remembered(memo: Path) -> str:
+    """The content that a state of a folder has; "" where nothing whole says so."""
+    try:
+        content = json.loads(memo.read_text("utf-8"))["content"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return content if re.fullmatch("[0-9a-f]{64}", str(content)) else ""
+
+
+def _open(entry: Path, labels: np.ndarray) -> Decoded:
+    """Open an entry.
+
+    Args:
+        labels: of the folder's files: the entry has no others.
+    """
+    try:
+        index = json.loads((entry / "index.json").read_text("utf-8"))
+        decoded = Decoded(
+            content=entry.name,
+            images=np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False),
+            labels=np.asarray(np.load(entry / "labels.npy", mmap_mode="r")),
+            parts={str(part): (a, b) for part, (a, b) in index["parts"].items()},
+            skipped=[(str(file), str(reason)) for file, reason in index["skipped"]],
+            copies=int(index["copies"]),
+        )
+        images = decoded.images
+        rows = [row for part in decoded.parts.values() for row in part]
+        if (
+            images.ndim != 4
+            or images.dtype != np.uint8
+            or decoded.labels.shape != images.shape[:1]
+            or decoded.labels.dtype != np.int32
+            or not set(decoded.labels.tolist()) <= set(labels.tolist())
+            or not all(type(row) is int and 0 <= row <= len(images) for row in rows)
+        ):
+            raise ValueError("its files do not fit")
+    except (OSError, KeyError, AttributeError, *BROKEN) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{entry} must be what was decoded once, it is damaged ({reason}); delete "
+            "it and the images are decoded again"
+        ) from None
+    return decoded
 
 
 def _fill(

@@ -4,8 +4,6 @@ Its numbers: 0 padding, 1 start (not used here), 2 unknown, words from 3 on, the
 frequent first.
 """
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, pairwise
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classicnets.data.arrays import read_array, read_shapes
 from classicnets.data.examples import Splits
 from classicnets.data.texts import TextOptions, text_splits
 from classicnets.data.vocabulary import PADDING, UNKNOWN, leave_out
@@ -67,7 +66,7 @@ def load_numbered(
     The texts are put together from the words. Cut again by Keras's rules they give the
     same numbers, those from vocabulary_size on unknown.
     """
-    arrays = _read(path)
+    arrays = read_numbered(path)
     words = arrays["words"].tolist()
     tokenizer = options.tokenizer
     if tokenizer is None:
@@ -114,18 +113,27 @@ def _texts(numbers: np.ndarray, offsets: np.ndarray, words: Sequence[str]) -> li
     ]
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def read_numbered(path: Path) -> dict[str, np.ndarray]:
+    """Read and check the arrays that `as_arrays` made."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in _KEYS}
+        read_shapes(path)
+        arrays = {key: read_array(path, key) for key in _KEYS}
+        for key, array in arrays.items():
+            kinds = "U" if key == "words" else "iu"
+            if array.ndim != 1 or array.dtype.kind not in kinds:
+                raise ValueError(f"{key} is {array.dtype} of shape {array.shape}")
         words = len(arrays["words"])
         for part in ("train", "test"):
             numbers, offsets = arrays[f"x_{part}"], arrays[f"offsets_{part}"]
             if len(offsets) != len(arrays[f"y_{part}"]) + 1:
                 raise ValueError(f"y_{part} and offsets_{part} differ")
-            if offsets[-1] != len(numbers) or numbers.max(initial=0) >= words:
+            if not set(arrays[f"y_{part}"].tolist()) <= {0, 1}:
+                raise ValueError(f"y_{part} has other labels than 0 and 1")
+            inside = numbers.min(initial=0) >= 0 and numbers.max(initial=0) < words
+            rising = offsets[0] == 0 and bool((offsets[1:] >= offsets[:-1]).all())
+            if offsets[-1] != len(numbers) or not inside or not rising:
                 raise ValueError(f"x_{part} does not fit offsets_{part} and words")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (KeyError, ValueError) as error:
         raise UserError(
             f"{path} must be imdb as classicnets keeps it, it is broken: "
             f"{str(error).splitlines()[0]}; delete it to download it again"

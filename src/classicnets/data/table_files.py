@@ -14,6 +14,7 @@ from classicnets.errors import UserError
 
 NO_SPLIT: Any = object()  # the split of a row of a table without such a column
 _SHOWN = 40  # characters of a value in a message
+_DENSEST = 8  # rows in a byte: a label takes a bit, its text more
 _LONGEST_FIELD = 2**31 - 1  # csv's own limit is 131,072 characters
 
 
@@ -95,11 +96,14 @@ def _read_jsonl(path: Path, choose: Choice) -> Iterator[Row]:
         for column in (chosen.text, chosen.split):
             if column and column not in row:
                 raise UserError(f"{place} of {path} has no {column!r}")
-        text = row[chosen.text]
-        if isinstance(text, str) and "\\u" in line:  # may be half a surrogate pair
-            text = well_formed(text)
+        text, label = row[chosen.text], row.get(chosen.label)
+        if "\\u" in line:  # may be half a surrogate pair
+            text, label = (
+                well_formed(value) if isinstance(value, str) else value
+                for value in (text, label)
+            )
         part = row[chosen.split] if chosen.split else NO_SPLIT
-        yield place, text, row.get(chosen.label), part
+        yield place, text, label, part
 
 
 def _read_parquet(path: Path, choose: Choice) -> Iterator[Row]:
@@ -109,6 +113,9 @@ def _read_parquet(path: Path, choose: Choice) -> Iterator[Row]:
 
     try:
         with parquet.ParquetFile(path) as file:
+            rows, most = file.metadata.num_rows, _DENSEST * path.stat().st_size
+            if rows > most:  # the same value again and again takes no room
+                raise ValueError(f"{rows:,} rows cannot be in it")
             chosen = choose(file.schema_arrow.names)
             wanted = dict.fromkeys((chosen.text, chosen.label, chosen.split))
             wanted.pop("", None)
@@ -120,8 +127,8 @@ def _read_parquet(path: Path, choose: Choice) -> Iterator[Row]:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} must be Parquet, it is broken: {reason}") from None
     splits = columns.get(chosen.split, [NO_SPLIT] * table.num_rows)
-    rows = zip(columns[chosen.text], columns[chosen.label], splits, strict=True)
-    for number, row in enumerate(rows, 1):
+    cells = zip(columns[chosen.text], columns[chosen.label], splits, strict=True)
+    for number, row in enumerate(cells, 1):
         yield f"row {number}", *row
 
 

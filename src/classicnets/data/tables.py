@@ -41,6 +41,28 @@ def load_table(
     Args:
         class_names: what the labels 0, 1, ... are called where the file does not say.
     """
+    texts, labels, parts, notes = read_table(path, text_column, label_column)
+    names, numbers = number_labels(labels)
+    if class_names and names == tuple(str(i) for i in range(len(class_names))):
+        names = tuple(class_names)
+    return text_splits(
+        name=name,
+        class_names=names,
+        texts=texts,
+        labels=numbers,
+        parts=parts,
+        options=options,
+        notes=notes,
+    )
+
+
+def read_table(
+    path: Path, text_column: str = "", label_column: str = ""
+) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Read the texts, the labels and the parts of all rows; and notes on the columns.
+
+    A part is "train", "validation" or "test", or "" where the table has none.
+    """
     texts: list[str] = []
     labels: list[str] = []
     parts: list[str] = []
@@ -70,18 +92,7 @@ def load_table(
         raise UserError(
             f"{path} must have training rows, its column 'split' has only {there}"
         )
-    names, numbers = number_labels(labels)
-    if class_names and names == tuple(str(i) for i in range(len(class_names))):
-        names = tuple(class_names)
-    return text_splits(
-        name=name,
-        class_names=names,
-        texts=texts,
-        labels=numbers,
-        parts=parts,
-        options=options,
-        notes=notes,
-    )
+    return texts, labels, parts, notes
 
 
 def _choose(

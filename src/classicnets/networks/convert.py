@@ -7,7 +7,6 @@ there, the layers keep the weights they started with, and their names are return
 """
 
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
+
+from classicnets.saved import check_size
 
 Weights = dict[str, np.ndarray]  # by "layer.variable", in the names of their source
 
@@ -276,9 +277,10 @@ def _keras_name(layer: str) -> str:
 
 def _load_model(path: Path) -> keras.Model:
     try:
+        check_size(path)
         return keras.saving.load_model(path, compile=False)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # whatever a damaged file makes its readers raise
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise ValueError(f"{path}: must be a model saved by Keras: {reason}") from error
 
 
@@ -297,7 +299,8 @@ def _read_h5(path: Path) -> Weights:
     try:
         with h5py.File(path) as file:
             file.visititems(visit)
-    except (OSError, KeyError) as error:
+    # RuntimeError: HDF5's own, where it comes to a damaged part.
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: must be weights saved by Keras 3.") from error
     return weights
 
@@ -371,16 +374,16 @@ def _read_state_dict(path: Path) -> Mapping[str, Any]:
             f"{path}: a {path.suffix} file needs PyTorch: install classicnets[torch], "
             "or bring the weights as safetensors."
         ) from error
-    import pickle
-
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # whatever a damaged file makes its reader raise
         raise ValueError(
             f"{path}: must be a state dict and nothing else, saved by torch.save."
         ) from error
     if isinstance(content, Mapping):
-        return content.get("state_dict", content)
+        content = content.get("state_dict", content)
+    if isinstance(content, Mapping) and all(isinstance(name, str) for name in content):
+        return content
     raise ValueError(f"{path}: must hold a state dict, got {type(content).__name__}.")
 
 

@@ -8,9 +8,9 @@ from keras import ops
 
 from classicnets import engine, judging, objectives
 from classicnets.data import Rows
+from classicnets.data.batches import in_batches
 from classicnets.recipe import Recipe
 from classicnets.tasks import draws
-from classicnets.tasks.classify import in_batches
 from classicnets.tasks.reconstruct import elbo_terms, reconstruction
 
 

@@ -8,11 +8,12 @@ from keras import ops
 
 from classicnets import engine, objectives, optimization
 from classicnets.data import Rows, Splits
+from classicnets.data.batches import in_batches
 from classicnets.recipe import Recipe
 from classicnets.tasks import export
 from classicnets.tasks.averages import Averages
 from classicnets.tasks.pixels import Pixels
-from classicnets.tasks.tokens import Tokens, lengths, trim
+from classicnets.tasks.tokens import Tokens
 
 
 class Classify:
@@ -212,23 +213,3 @@ def _area(score: np.ndarray, positive: np.ndarray) -> float | None:
     rank = (np.cumsum(ties) - (ties - 1) / 2)[place]
     above = rank[positive].sum() - count * (count + 1) / 2
     return float(above / (count * (len(positive) - count)))
-
-
-def in_batches(function, inputs: np.ndarray | Rows, size: int) -> np.ndarray:
-    """Apply `function` to batches of one `size`; the last one is padded, then cut.
-
-    Texts, (n, max_tokens) int32, go by length: short ones need no long batch.
-    """
-    texts = inputs.ndim == 2 and inputs.dtype == np.int32
-    order = np.argsort(lengths(inputs), kind="stable") if texts else None
-    results = []
-    for first in range(0, len(inputs), size):
-        rows = slice(first, first + size)
-        batch = np.asarray(inputs[rows if order is None else order[rows]])
-        missing = size - len(batch)
-        if missing:
-            batch = np.concatenate([batch, np.repeat(batch[:1], missing, axis=0)])
-        batch = trim(batch) if texts else batch
-        results.append(function(batch)[: size - missing])
-    found = np.concatenate(results)
-    return found if order is None else found[np.argsort(order)]

@@ -8,10 +8,10 @@ from keras import ops
 
 from classicnets import engine, judging, objectives, optimization
 from classicnets.data import Rows, Splits
+from classicnets.data.batches import in_batches
 from classicnets.recipe import Recipe
 from classicnets.tasks import draws, export
 from classicnets.tasks.averages import Averages
-from classicnets.tasks.classify import in_batches
 from classicnets.tasks.pixels import Pixels
 
 SAMPLES = 64  # in a picture

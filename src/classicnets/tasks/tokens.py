@@ -4,12 +4,11 @@ import keras
 import numpy as np
 
 from classicnets import data
-from classicnets.data import Examples, Rows
+from classicnets.data import Examples
+from classicnets.data.batches import lengths, trim
 from classicnets.errors import UserError
 from classicnets.recipe import Recipe
 
-# A compiled step is for one length: batches have one of this many lengths.
-LENGTHS = 4
 POOL = 50  # calls whose texts are sorted by length at a time
 
 IMAGES_ONLY = (
@@ -91,15 +90,3 @@ class Tokens:
     def on_raw_inputs(self, network: keras.Model) -> keras.Model:
         """Return the model as it is."""
         return network
-
-
-def lengths(tokens: np.ndarray | Rows) -> np.ndarray:
-    """Return the lengths (n,) of texts (n, max_tokens) without their padding."""
-    return np.count_nonzero(np.asarray(tokens), axis=1)
-
-
-def trim(tokens: np.ndarray) -> np.ndarray:
-    """Cut padding that all of (batch, max_tokens) share, to one of `LENGTHS`."""
-    longest, most = int(lengths(tokens).max()), tokens.shape[1]
-    wanted = -(-longest * LENGTHS // most)  # rounded up
-    return tokens[:, : max(1, -(-wanted * most // LENGTHS))]

@@ -1,0 +1,171 @@
+"""Measure what saving checkpoints costs a training, and write it into a page.
+
+    python -m benchmarks.checkpoints
+
+The state of each recipe's training is saved as the training does it: read from the
+backend, checked, digested, written, flushed to the disk and renamed.
+"""
+
+import argparse
+import dataclasses
+import math
+import re
+import shlex
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from benchmarks.table import machine
+from classicnets import data, environment, networks, recipe
+from classicnets.checkpoint import Checkpoints
+from classicnets.errors import UserError
+from classicnets.run import write_atomically
+from classicnets.tasks import TASKS
+
+RECIPES = ("resnet18-cifar100-cpu", "wgan_gp-anime")
+TITLE = "## What saving costs"
+BEFORE = "## Tested by killing"  # the section after it
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What the saves of one recipe took.
+
+    Args:
+        recipe: its name.
+        minutes: from one save to the next.
+        size: bytes of a checkpoint.
+        seconds: of each save.
+    """
+
+    recipe: str
+    minutes: float
+    size: int
+    seconds: tuple[float, ...]
+
+    @property
+    def share(self) -> float:
+        """The part of a training's time that it spends saving."""
+        seconds = statistics.median(self.seconds)
+        return seconds / (60 * self.minutes + seconds)
+
+
+def main() -> None:
+    """Read the command line, measure, write."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.checkpoints",
+        description=(__doc__ or "").partition("\n")[0],
+    )
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), metavar="RECIPE")
+    parser.add_argument("--saves", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--folder", default=".", help="on the disk to be written to")
+    parser.add_argument("--out", default="docs/reliability.md", help="the page")
+    options = parser.parse_args()
+    try:
+        if options.saves < 1:
+            raise UserError(f"saves must be at least 1, got {options.saves}.")
+        page = Path(options.out)
+        before = page.read_text("utf-8")
+        insert(before, "")  # whether it has a place, before the wait
+        costs = [measure(n, options.saves, options.folder) for n in options.recipes]
+    except (UserError, OSError) as error:
+        parser.error(str(error))
+    text = section(costs)
+    write_atomically(page, insert(before, text).encode())
+    print(text)
+
+
+def measure(name: str, saves: int, folder: str) -> Cost:
+    """Save the first state of a recipe's training again and again."""
+    settings = recipe.load(name)
+    keras.config.set_dtype_policy(settings.precision)
+    known = data.DATASETS.get(settings.data)
+    shape = known.image if known else (settings.image_size, settings.image_size, 3)
+    if shape is None:
+        raise UserError(f"{name} is on texts: only recipes on images are measured.")
+    if settings.image_size:
+        shape = (settings.image_size, settings.image_size, shape[2])
+    names = known.class_names if known and settings.task == "classify" else ()
+    images = np.zeros((settings.batch_size * settings.critic_steps, *shape), np.uint8)
+    examples = data.Examples(images, np.zeros(len(images), np.int32))
+    splits = data.Splits(name, names, examples, examples, lambda: examples, "", ())
+    given = settings.network_options
+    built = (
+        networks.create_pair(settings.network, shape, **given)
+        if settings.task == "generate"
+        else networks.create(settings.network, shape, len(names) or None, **given)
+    )
+    task = TASKS[settings.task](built, settings, splits)
+    progress = {"best": {"epoch": 0}, "recipe": vars(settings)}
+    seconds = []
+    with tempfile.TemporaryDirectory(dir=folder) as run:
+        checkpoints = Checkpoints(
+            Path(run) / "checkpoints", task.state, task.network.variables
+        )
+        checkpoints.save(0, progress)  # the first one imports and compiles
+        for step in range(1, saves + 1):
+            started = time.monotonic()
+            checkpoints.save(step, progress)
+            seconds.append(time.monotonic() - started)
+        size = max(checkpoints.folder.iterdir()).stat().st_size
+    return Cost(name, settings.checkpoint_minutes, size, tuple(seconds))
+
+
+def section(costs: list[Cost]) -> str:
+    """Return the section of the page."""
+    facts = environment.describe("", "CPU")
+    command = shlex.join(["python", "-m", "benchmarks.checkpoints", *sys.argv[1:]])
+    lines = [
+        TITLE,
+        "",
+        "The seconds of a save (median, and the smallest and largest), and what part of"
+        " a\ntraining's time that is with one save every `checkpoint_minutes`. Written"
+        " by the command\nbelow.",
+        "",
+        "| recipe | checkpoint, MB | a save, s | one in, min | share of the time |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for cost in costs:
+        low, high = min(cost.seconds), max(cost.seconds)
+        lines.append(
+            f"| {cost.recipe} | {cost.size / 1e6:,.1f} |"
+            f" {statistics.median(cost.seconds):.3f} ({low:.3f} to {high:.3f}) |"
+            f" {cost.minutes:g} | {_percent(cost.share)} |"
+        )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"- command: `{command}`; saves of each: {len(costs[0].seconds)}",
+            f"- commit: {facts['commit']}; {facts['started']}",
+            f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()};"
+            f" {facts['backend']} {facts['backend_version']}",
+            "",
+        ]
+    )
+
+
+def insert(page: str, text: str) -> str:
+    """Return the page with the section at its place, instead of an older one."""
+    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    parts = [part for part in parts if not part.startswith(TITLE)]
+    places = [n for n, part in enumerate(parts) if part.startswith(BEFORE)]
+    if not places:
+        raise UserError(f"the page must have a section {BEFORE!r}.")
+    parts.insert(places[0], f"{text}\n")
+    return "".join(parts)
+
+
+def _percent(share: float) -> str:
+    """Two digits that are not 0: 0.062 %."""
+    digits = max(0, 1 - math.floor(math.log10(100 * share)))
+    return f"{100 * share:.{digits}f} %"
+
+
+if __name__ == "__main__":
+    main()

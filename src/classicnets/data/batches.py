@@ -1,0 +1,44 @@
+"""Examples in batches of one size, through a function."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from classicnets.data.examples import Rows
+
+# A compiled step is for one length: batches have one of this many lengths.
+LENGTHS = 4
+
+
+def in_batches(
+    function: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray | Rows, size: int
+) -> np.ndarray:
+    """Apply `function` to batches of one `size`; the last one is padded, then cut.
+
+    Texts, (n, max_tokens) int32, go by length: short ones need no long batch.
+    """
+    texts = inputs.ndim == 2 and inputs.dtype == np.int32
+    order = np.argsort(lengths(inputs), kind="stable") if texts else None
+    results = []
+    for first in range(0, len(inputs), size):
+        rows = slice(first, first + size)
+        batch = np.asarray(inputs[rows if order is None else order[rows]])
+        missing = size - len(batch)
+        if missing:
+            batch = np.concatenate([batch, np.repeat(batch[:1], missing, axis=0)])
+        batch = trim(batch) if texts else batch
+        results.append(function(batch)[: size - missing])
+    found = np.concatenate(results)
+    return found if order is None else found[np.argsort(order)]
+
+
+def lengths(tokens: np.ndarray | Rows) -> np.ndarray:
+    """Return the lengths (n,) of texts (n, max_tokens) without their padding."""
+    return np.count_nonzero(np.asarray(tokens), axis=1)
+
+
+def trim(tokens: np.ndarray) -> np.ndarray:
+    """Cut padding that all of (batch, max_tokens) share, to one of `LENGTHS`."""
+    longest, most = int(lengths(tokens).max()), tokens.shape[1]
+    wanted = -(-longest * LENGTHS // most)  # rounded up
+    return tokens[:, : max(1, -(-wanted * most // LENGTHS))]

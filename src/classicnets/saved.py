@@ -1,0 +1,45 @@
+"""What a .keras file must not be, before Keras builds what it says."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_WEIGHTS = "model.weights.h5"
+# Where config.json says how large a layer is.
+_SIZES = ("units", "filters", "input_dim", "output_dim", "batch_shape")
+
+
+def check_size(path: Path) -> None:
+    """Refuse a .keras file that would fill the memory with what is not in it.
+
+    Keras packs nothing. And it makes the variables that config.json asks for before it
+    reads their values: each unit, filter or word has a weight, so that none of their
+    numbers is larger than the weights have bytes.
+
+    Raises:
+        ValueError: with the reason alone.
+        zipfile.BadZipFile: it is no archive.
+    """
+    with zipfile.ZipFile(path) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+        if sum(sizes.values()) > path.stat().st_size:
+            raise ValueError("its parts are larger than the file itself")
+        if "config.json" not in sizes or _WEIGHTS not in sizes:
+            return  # Keras says so
+        for key, number in _numbers(json.loads(archive.read("config.json"))):
+            if key in _SIZES and number > sizes[_WEIGHTS]:
+                raise ValueError(f"{key} of {number:,} is too large for its weights")
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    """All whole numbers in a JSON value with the keys that they stand under."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _numbers(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _numbers(inner, key)
+    elif isinstance(value, int):
+        yield key, value

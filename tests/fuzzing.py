@@ -1,0 +1,202 @@
+"""Feed every reader of a user's files with broken ones, and see that it bears them.
+
+    python tests/fuzzing.py --inputs 20000
+
+Inputs are small whole files with damaged bytes, or with other parts: a number of a
+header, a value of a JSON object, a cell. A reader must return or refuse an input by a
+UserError of one line, within 10 s, with at most 1 GiB. It reads in a process of its
+own: what crashes or hangs is killed, counted and gone on from.
+"""
+
+import argparse
+import multiprocessing
+import os
+import re
+import resource
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+from fuzzing_inputs import SEEDS, damage
+from fuzzing_readers import READERS, Reader
+from hypothesis import strategies as st
+
+SECONDS, BYTES = 10, 2**30  # of one input, at most
+CLOCK_SECONDS = 90  # for a process that waits and does not work
+KEPT = 2  # inputs of a reader with the same finding
+QUIET = hypothesis.settings(
+    deadline=None,
+    database=None,
+    phases=[hypothesis.Phase.generate],
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+
+
+def main() -> None:
+    """Read the command line, feed all readers, print the table; 1 on a finding."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--inputs", type=int, default=2000, help="default: %(default)s")
+    parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS))
+    parser.add_argument("--seed", type=int, default=0, help="of the inputs")
+    options = parser.parse_args()
+    kept = Path(tempfile.mkdtemp(prefix="fuzzing-"))
+    shares = sum(READERS[name].share for name in options.readers)
+    print(
+        "| reader | inputs | refused | accepted | slowest, s | peak, MiB | findings |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    total: Counter[str] = Counter()
+    for name in options.readers:
+        wanted = max(1, round(options.inputs * READERS[name].share / shares))
+        with tempfile.TemporaryDirectory() as folder:
+            found = feed(name, wanted, options.seed, Path(folder), kept)
+        total.update({key: found[key] for key in ("inputs", "refused", "accepted")})
+        total["findings"] += found["findings"]
+        print(
+            f"| {name} | {found['inputs']:,} | {found['refused']:,} |"
+            f" {found['accepted']:,} | {found['seconds']:.1f} |"
+            f" {found['bytes'] / 2**20:.0f} | {found['findings']} |",
+            flush=True,
+        )
+    print(
+        f"| all | {total['inputs']:,} | {total['refused']:,} | {total['accepted']:,} |"
+        f" | | {total['findings']} |"
+    )
+    if total["findings"]:
+        print(f"The inputs that were not borne: {kept}")
+        sys.exit(1)
+    kept.rmdir()
+
+
+def feed(name: str, wanted: int, seed: int, folder: Path, kept: Path) -> Counter:
+    """Return what came of a reader's inputs; those that it did not bear are kept."""
+    found: Counter[str] = Counter(inputs=0, seconds=0, bytes=0)
+    reasons: Counter[tuple] = Counter()
+    path = folder / READERS[name].file
+    context = multiprocessing.get_context("spawn")
+    while found["inputs"] < wanted:
+        ours, theirs = context.Pipe()
+        job = (name, wanted - found["inputs"], seed + found["inputs"], folder, theirs)
+        process = context.Process(target=work, args=job)
+        process.start()
+        theirs.close()
+        while found["inputs"] < wanted:
+            try:
+                ready = ours.poll(CLOCK_SECONDS)
+                told = ours.recv() if ready else {"finding": "it hangs"}
+            except EOFError:
+                process.join()
+                told = {"finding": f"it ends the process: {process.exitcode}"}
+            if "error" in told:
+                raise RuntimeError(f"{name} cannot be fuzzed:\n{told['error']}")
+            if "started" in told:
+                continue
+            if "ended" in told:
+                break
+            found["inputs"] += 1
+            found["seconds"] = max(found["seconds"], told.get("seconds", 0))
+            found["bytes"] = max(found["bytes"], told.get("bytes", 0))
+            found[told.get("outcome", "findings")] += 1
+            if reason := told.get("finding"):
+                last = reason.strip().splitlines()[-1]
+                places = re.findall(r'classicnets/(\S+)", line (\d+)', reason)
+                reasons[key := (last.split(":")[0], *places[-1:])] += 1
+                if reasons[key] <= KEPT:
+                    stem = re.sub(r"\W+", "-", f"{name} {found['findings']}")
+                    content = told.get("content") or path.read_bytes()
+                    (kept / f"{stem}{path.suffix}").write_bytes(content)
+                    (kept / f"{stem}.txt").write_text(reason)
+                    print(f"{stem}: {key}, {last[:80]}", file=sys.stderr, flush=True)
+            if "outcome" not in told and "bytes" not in told:  # it hangs or is gone
+                break
+        process.kill()
+        process.join()
+    return found
+
+
+def work(name: str, wanted: int, seed: int, folder: Path, pipe: Any) -> None:
+    """Read inputs in this process and tell of each."""
+    # What libraries write about broken files is of no interest.
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    reader = READERS[name]
+    try:
+        # First whole files: they must be taken, and bring in what is imported late.
+        for content in reader.whole():
+            accepts(reader, content, folder)
+        inputs = inputs_of(reader)
+    except Exception:
+        pipe.send({"error": traceback.format_exc()})
+        return
+    start = memory("VmRSS")
+    most = memory("VmSize") + 4 * BYTES  # a stop; what counts is measured below
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    pipe.send({"started": True})
+
+    @hypothesis.settings(QUIET, max_examples=wanted)
+    @hypothesis.seed(seed)
+    @hypothesis.given(inputs)
+    def read_all(content: bytes) -> None:
+        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+        told: dict[str, Any] = {}
+        begun = time.process_time()
+        try:
+            told["outcome"] = (
+                "accepted" if accepts(reader, content, folder) else "refused"
+            )
+        except BaseException:
+            told["finding"] = traceback.format_exc()
+        told["seconds"] = time.process_time() - begun
+        told["bytes"] = max(memory("VmHWM") - start, 0)
+        if told["seconds"] > SECONDS:
+            told["finding"] = f"it takes {told['seconds']:.0f} s"
+        elif told["bytes"] > BYTES:
+            told["finding"] = f"it takes {told['bytes'] / 2**20:,.0f} MiB"
+        if "finding" in told:
+            told.pop("outcome", None)
+            told["content"] = content  # the file may be another one by then
+        pipe.send(told)
+
+    read_all()
+    pipe.send({"ended": True})  # after fewer than wanted, where it found no others
+
+
+def memory(field: str) -> int:
+    """Bytes of this process, as /proc/self/status counts them."""
+    text = Path("/proc/self/status").read_text()
+    return int(re.search(rf"{field}:\s+(\d+)", text)[1]) * 1024
+
+
+def accepts(reader: Reader, content: bytes, folder: Path) -> bool:
+    """Whether a reader takes an input; fails where it neither takes nor refuses it."""
+    path = folder / reader.file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            reader.read(path)
+        except reader.refusal as error:
+            lines = str(error).splitlines()
+            assert len(lines) == 1, f"a refusal of {len(lines)} lines: {lines}"
+            return False
+    return True
+
+
+def inputs_of(reader: Reader) -> st.SearchStrategy[bytes]:
+    """All inputs of a reader: whole files with damaged bytes, and its others."""
+    whole = reader.whole()
+    files = st.sampled_from(whole)
+    damaged = st.builds(damage, files, files, SEEDS)
+    others = [other(whole) for other in reader.others]
+    return st.one_of(damaged, *others)
+
+
+if __name__ == "__main__":
+    main()
