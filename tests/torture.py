@@ -9,6 +9,7 @@ resumed to the end. What they leave must be, bit for bit, what the first one lef
 
 import argparse
 import csv
+import json
 import random
 import signal
 import subprocess
@@ -82,7 +83,8 @@ def torture(task: str, kills: int, source: random.Random, folder: Path) -> dict:
             if count[AT_RANDOM] + count[IN_A_SAVE] < kills:
                 how = source.choice((AT_RANDOM, IN_A_SAVE))
                 count[how] += kill(process, how, source.uniform(0.2, seconds), run)
-            finished = process.wait(SECONDS) == 0
+            # One that is killed at its very end, after its last write, is finished too.
+            finished = process.wait(SECONDS) == 0 or status(run) == "finished"
             count["unreadable"] += not finished and not readable(run)
         different += compare(whole, run)
     return {"task": task, **count, "different": different}
@@ -114,6 +116,12 @@ def kill(process: subprocess.Popen, how: str, seconds: float, run: Path) -> bool
             break
     process.send_signal(signal.SIGKILL)
     return process.wait() == -signal.SIGKILL
+
+
+def status(run: Path) -> str:
+    """Return what a run says of itself, if it says anything."""
+    file = run / "status.json"
+    return json.loads(file.read_text("utf-8"))["state"] if file.exists() else ""
 
 
 def readable(run: Path) -> bool:
