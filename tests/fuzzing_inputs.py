@@ -169,7 +169,8 @@ def headers(valid: list[bytes]) -> st.SearchStrategy[bytes]:
         header = with_value(content[8:end], place, value)
         return len(header).to_bytes(8, "little") + header + content[end:]
 
-    return st.builds(build, st.sampled_from(valid), SEEDS, JSON_VALUES)
+    types = st.sampled_from(("BF16", "F8_E4M3", "F4", "F64", "I64", "C64", "BOOL"))
+    return st.builds(build, st.sampled_from(valid), SEEDS, JSON_VALUES | types)
 
 
 def signed_progress(valid: list[bytes]) -> st.SearchStrategy[bytes]:

@@ -1,6 +1,7 @@
 """The readers of a user's files, with small whole files of the kind of each."""
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -483,5 +484,6 @@ READERS = {
             (".safetensors", safetensors, (inputs.headers,)),
             (".pth", pth, ()),
         )
+        if ending != ".pth" or importlib.util.find_spec("torch")
     },
 }

@@ -35,14 +35,24 @@ def test_a_reader_takes_whole_files_and_takes_or_refuses_others(name, tmp_path):
     bears()
 
 
-@pytest.mark.parametrize("shape", [(10**6, 28, 28), (24, 2**40, 8), (2**62, 1, 1)])
-def test_an_array_that_promises_more_than_its_file_holds_is_refused(shape, tmp_path):
+@pytest.mark.parametrize(
+    "shape, reason",
+    [
+        ((10**6, 28, 28), r"x_train.npy must have 784,000,000 bytes"),
+        ((24, 2**40, 8), r"x_train.npy must have [\d,]+ bytes"),
+        ((2**62, 8, 8), r"x_train.npy must have [\d,]+ bytes"),
+        ((-2, 2**62 - 1, 3), r"x_train.npy cannot have the shape"),
+    ],
+)
+def test_an_array_that_promises_more_than_its_file_holds_is_refused(
+    shape, reason, tmp_path
+):
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     array, path = io.BytesIO(), tmp_path / "promise.npz"
     np.lib.format.write_array_header_1_0(array, header)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x_train.npy", array.getvalue() + bytes(100))
-    with pytest.raises(UserError, match=r"x_train.npy must have [\d,]+ bytes"):
+    with pytest.raises(UserError, match=reason):
         data.load(path)
 
 
@@ -93,3 +103,12 @@ def test_half_a_surrogate_pair_in_a_label_becomes_a_sign(tmp_path):
     (tmp_path / "odd.jsonl").write_text("\n".join(rows))
     splits = data.load(tmp_path / "odd.jsonl")
     assert splits.class_names == ("0\ufffd", "1\ufffd")
+
+
+def test_a_tokenizer_with_a_gap_in_its_numbers_is_refused(tmp_path):
+    reader = fuzzing.READERS["tokenizer.json"]
+    content = reader.whole()[0].replace(b'"film":2', b'"film":2147483648')
+    assert content != reader.whole()[0]
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"0, 1, 2, \.\.\. without a gap"):
+        data.load_tokenizer(tmp_path / "tokenizer.json")

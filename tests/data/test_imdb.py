@@ -85,8 +85,11 @@ def test_words_beyond_the_vocabulary_are_unknown(kept):
     ]
     known = splits.tokenizer.get_vocab()
     assert known == {
-        **{"[PAD]": 0, "[START]": 1, "[UNK]": 2, "the": 4, "film": 5, "br": 6}
+        **{"[PAD]": 0, "[START]": 1, "[UNK]": 2, "[3]": 3},
+        **{"the": 4, "film": 5, "br": 6},
     }
+    # Each token has a row in an embedding of this size.
+    assert splits.network_options == {"vocabulary_size": 7}
 
 
 def test_the_first_words_of_keras_can_be_left_out(kept):

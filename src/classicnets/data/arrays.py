@@ -21,6 +21,7 @@ _DENSEST = 1032  # bytes that deflate packs into one, at most
 BROKEN = (
     ValueError,
     TypeError,
+    SyntaxError,
     EOFError,
     OverflowError,
     RuntimeError,  # encrypted; and of its kind: another compression, too deep a header
@@ -132,8 +133,11 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                     else:
                         header = np.lib.format.read_array_header_2_0(stream)
                 shape, _, dtype = header
-                promised = math.prod(shape) * dtype.itemsize
-                if promised > min(info.file_size, most) and not dtype.hasobject:
+                if min(shape, default=0) < 0:
+                    raise ValueError(f"{member} cannot have the shape {shape}")
+                promised = math.prod(shape) * max(dtype.itemsize, 1)
+                beyond = promised > min(info.file_size, most) and not dtype.hasobject
+                if beyond or max(shape, default=0) > most:
                     raise ValueError(f"{member} must have {promised:,} bytes")
                 shapes[member.removesuffix(".npy")] = shape
     except OSError as error:

@@ -96,8 +96,10 @@ def keras_tokenizer(words: Sequence[str]) -> "Tokenizer":
 
     known = {PADDING: 0, _START: 1, UNKNOWN: _UNKNOWN}
     for number, word in enumerate(words[_FIRST_WORD:], _FIRST_WORD):
-        if word != _LOST:
-            known[word] = number
+        # No number is left out, or the last would not be below the size of the
+        # vocabulary. Texts have no brackets by now.
+        lost = word == _LOST or word in known
+        known[f"[{number}]" if lost else word] = number
     tokenizer = Tokenizer(models.WordLevel(known, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Lowercase(), normalizers.Replace(Regex(_FILTERED), " ")]

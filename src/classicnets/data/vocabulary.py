@@ -108,6 +108,9 @@ def load_tokenizer(path: str | os.PathLike[str]) -> "Tokenizer":
             f"{path} must be a tokenizer.json of a classicnets run: words, with "
             f"{PADDING} as 0 and an {UNKNOWN}"
         )
+    numbers = sorted(tokenizer.get_vocab(with_added_tokens=False).values())
+    if numbers != list(range(len(numbers))):
+        raise UserError(f"{path} must number its words 0, 1, 2, ... without a gap")
     return tokenizer
 
 

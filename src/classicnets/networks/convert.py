@@ -203,7 +203,7 @@ def _is_head(name: str) -> bool:
 
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    return " ".join(", ".join(names[:3]).split()) + more  # a name may have lines
 
 
 def _has(names: Mapping[str, Any]) -> str:
@@ -365,8 +365,10 @@ def _read_state_dict(path: Path) -> Mapping[str, Any]:
 
         try:
             return safetensors.numpy.load_file(path)
-        except safetensors.SafetensorError as error:
-            raise ValueError(f"{path}: must be safetensors: {error}") from error
+        # The last two: of types that NumPy does not have.
+        except (safetensors.SafetensorError, AttributeError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{path}: must be safetensors: {reason}") from error
     try:
         import torch
     except ImportError as error:
