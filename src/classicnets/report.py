@@ -50,7 +50,7 @@ def write(run: Run) -> Path:
         UserError: a file of the run is there but cannot be read.
     """
     try:
-        page = _page().render(_content(run))
+        run.save_text("report.html", _page().render(_content(run)))
     except UserError:
         raise
     except _ODD as error:
@@ -59,7 +59,6 @@ def write(run: Run) -> Path:
             f"{run.path} must have files as classicnets writes them to be shown: "
             f"{type(error).__name__}, {reason}"
         ) from None
-    run.save_text("report.html", page)
     return run.path / "report.html"
 
 
