@@ -64,33 +64,44 @@ def repeat(step, batches, steps, state, logs):
 
     totals = {key: jnp.zeros((), "float32") for key in logs}
     start = ([v.value for v in state], totals)
-    (values, totals), _ = jax.lax.scan(body, start, batches)
+    (values, totals), _ = jax.lax.scan(body, start, batches, unroll=_on_cpu())
     _assign(state, values)
     return {key: total / steps for key, total in totals.items()}
 
 
 def compile_steps(step, state, logs):
-    """Compile a loop over steps; see the engine on TensorFlow."""
+    """Compile a loop over steps; see the engine on TensorFlow.
 
-    @functools.partial(jax.jit, donate_argnums=0)
-    def loop(values, arrays, batches, steps):
-        def body(i, carried):
-            values, sound, totals = carried
-            batch = {key: rows[i] for key, rows in batches.items()}
-            result, values = _run_pure(
-                lambda: step(arrays, batch), zip(state, values), state
-            )
-            totals = {k: totals[k] + result[k].astype("float32") for k in logs}
-            finite = jnp.isfinite(jnp.stack(list(totals.values()))).all()
-            return values, sound + finite, totals
+    On a CPU the step alone is compiled and the loop is Python's: inside a compiled loop
+    XLA's convolutions take 30 times as long there (jax-ml/jax issue 12868).
+    """
 
-        totals = {key: jnp.zeros((), "float32") for key in logs}
-        start = (values, jnp.zeros((), "int32"), totals)
-        return jax.lax.fori_loop(0, steps, body, start)
+    def body(i, carried, arrays, batches):
+        values, sound, totals = carried
+        batch = {key: rows[i] for key, rows in batches.items()}
+        result, values = _run_pure(
+            lambda: step(arrays, batch), zip(state, values), state
+        )
+        totals = {k: totals[k] + result[k].astype("float32") for k in logs}
+        finite = jnp.isfinite(jnp.stack(list(totals.values()))).all()
+        return values, sound + finite, totals
+
+    def loop(steps, carried, arrays, batches):
+        whole = functools.partial(body, arrays=arrays, batches=batches)
+        return jax.lax.fori_loop(0, steps, whole, carried)
+
+    compiled = jax.jit(body if _on_cpu() else loop, donate_argnums=1)
 
     def run(arrays, batches, steps):
-        values = [v.value for v in state]
-        values, sound, totals = loop(values, arrays, batches, steps)
+        totals = {key: np.zeros((), "float32") for key in logs}
+        carried = [v.value for v in state], np.zeros((), "int32"), totals
+        if _on_cpu():
+            batches = jax.device_put(batches)
+            for i in range(steps):
+                carried = compiled(i, carried, arrays, batches)
+        else:
+            carried = compiled(steps, carried, arrays, batches)
+        values, sound, totals = carried
         _assign(state, values)
         sums = {key: float(value) for key, value in totals.items()}
         return sums | {"sound": int(sound)}
@@ -128,11 +139,11 @@ def make_deterministic() -> None:
 
 def fast_kernel(layer, shape):
     """Return a faster function (layer, x, training) than `layer` itself, or None."""
-    if jax.devices()[0].platform != "cpu":
+    if not _on_cpu():
         return None
     if is_plain_lstm(layer):
         return _lstm
-    # XLA has no fast kernel for these on a CPU: with backward 40 to 200 times sooner.
+    # XLA has no fast kernel for these on a CPU: with backward 14 to 31 times sooner.
     return transposed_convolution if is_plain_transposed_convolution(layer) else None
 
 
@@ -191,6 +202,10 @@ def _recur_backward(kept, upstream):
 
 
 _recur.defvjp(_recur_forward, _recur_backward)
+
+
+def _on_cpu() -> bool:
+    return jax.devices()[0].platform == "cpu"
 
 
 def _run_pure(function, values, state):
