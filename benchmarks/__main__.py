@@ -140,12 +140,7 @@ def measure(
         )
         for number in range(rounds):
             for name in _order(list(workers), number):
-                # JAX takes several times as long for images: one step has to do.
-                slow = (
-                    results[name].contender.backend == "jax"
-                    and row.network not in QUICK
-                )
-                _turn(workers, results[name], 1 if slow else steps)
+                _turn(workers, results[name], steps)
     finally:
         for worker in workers.values():
             worker.pipe.close()  # each ends when it sees that

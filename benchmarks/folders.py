@@ -105,16 +105,16 @@ def open_ours(folder: str) -> Batches:
     return batches
 
 
-def open_tfdata(folder: str, *, antialias: bool) -> Batches:
+def open_tfdata(folder: str, *, area: bool) -> Batches:
     """Build the pipeline, which decodes in every epoch; return an epoch's batches.
 
     Args:
-        antialias: resize with the filter of ours, bicubic and antialiased, and not by
-            the usual `tf.image.resize(images, size)`, which skips pixels.
+        area: resize with the filter of ours, the average of an area, and not by the
+            usual `tf.image.resize(images, size)`, which skips pixels.
     """
     import tensorflow as tf
 
-    how = {"method": "bicubic", "antialias": True} if antialias else {}
+    how = {"method": "area"} if area else {}
 
     def read(path):
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
@@ -140,7 +140,7 @@ def read_folder(name: str, folder: str, epochs: int, copies: int = 1) -> Reading
         if name == OURS:
             batches = open_ours(folder)
         else:
-            batches = open_tfdata(folder, antialias=name.endswith("-antialias"))
+            batches = open_tfdata(folder, area=name.endswith("-area"))
         for epoch in range(epochs):
             images = sum(len(batch) for batch in batches(epoch))
             seconds.append(time.perf_counter() - started)

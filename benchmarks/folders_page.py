@@ -14,7 +14,7 @@ SIZE = 64  # height and width of the batches' images
 BATCH = 64
 MOST_COPIES = 4  # of the folder, to see how the memory grows
 OURS = "ours"
-CONTENDERS = (OURS, "tfdata2021", "tfdata2021-antialias")
+CONTENDERS = (OURS, "tfdata2021", "tfdata2021-area")
 MIB = 2**20
 
 
@@ -87,8 +87,8 @@ def page(rounds: list[list[Reading]], growth: list[Reading], size: int) -> str:
         "image once an epoch. Ours (`classicnets.data`) decodes in the first epoch,",
         "into an empty cache, and writes it to the disk. `tfdata2021` decodes in every",
         "epoch, in parallel (`AUTOTUNE`), and prefetches; its `tf.image.resize` skips",
-        "pixels. That of `tfdata2021-antialias` is bicubic and antialiased, as ours",
-        "is. Importing is not counted. The files are in the system's memory already.",
+        "pixels. That of `tfdata2021-area` averages the area, as ours does.",
+        "Importing is not counted. The files are in the system's memory already.",
         "",
         f"- command: `{command}`",
         f"- commit: {facts['commit']}; started {facts['started']}",

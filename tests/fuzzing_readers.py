@@ -214,7 +214,7 @@ def pth() -> list[bytes]:
 def read_picture(path: Path) -> None:
     with pillow_warnings():
         try:
-            probe(path.read_bytes())
+            probe(path)
         finally:
             data.read_image(path, image_size=16, channels=3)
 

@@ -115,11 +115,11 @@ def test_ours_delivers_a_folder_from_a_process_of_its_own(faces):
     os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow",
     reason="imports TensorFlow",
 )
-@pytest.mark.parametrize("antialias", [False, True])
-def test_the_peer_delivers_the_batches_that_ours_does(faces, antialias):
+@pytest.mark.parametrize("area", [False, True])
+def test_the_peer_delivers_the_batches_that_ours_does(faces, area):
     from benchmarks import folders
 
-    theirs = folders.open_tfdata(str(faces), antialias=antialias)(0)
+    theirs = folders.open_tfdata(str(faces), area=area)(0)
     ours = folders.open_ours(str(faces))(0)
     batches = [[np.asarray(batch) for batch in each] for each in (ours, theirs)]
     levels = []
@@ -153,7 +153,7 @@ def test_folders_are_compared_round_by_round(monkeypatch, tmp_path):
         [
             reading("ours", 2.0, 0.1, 0.3, 0.2),
             reading("tfdata2021", first, 1.0, 1.0, 1.0),
-            reading("tfdata2021-antialias", 4.0, 2.0, 2.0, 2.0),
+            reading("tfdata2021-area", 4.0, 2.0, 2.0, 2.0),
         ]
         for first in (1.0, 3.0, 2.0)
     ]

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from classicnets import data
-from classicnets.data import folder_cache
 from classicnets.errors import UserError
 
 
@@ -316,28 +315,13 @@ def opened():
 def test_a_second_load_opens_no_image_file(image_folder, opened):
     root = image_folder({"a": 5, "b": 5})
     opened.clear()
-    first = load(root)
-    assert len(opened) == 10
+    first = load(root, image_size=40, channels=3)
+    assert len(opened) == 10  # once each; before that the headers, to choose these two
     opened.clear()
-    second = load(root)
+    second = load(root, image_size=40, channels=3)
     assert opened == []
     assert second.fingerprint == first.fingerprint
     assert np.array_equal(everything(second), everything(first))
-
-
-def test_a_large_folder_is_read_again_to_be_decoded(
-    image_folder, opened, cache, monkeypatch
-):
-    root = image_folder({"a": 5, "b": 5})
-    at_once = load(root)
-    shutil.rmtree(cache)
-    opened.clear()
-    # All files of this small folder together are larger.
-    monkeypatch.setattr(folder_cache, "_KEPT_BYTES", 100)
-    again = load(root)
-    assert 10 < len(opened) < 20
-    assert again.fingerprint == at_once.fingerprint
-    assert np.array_equal(everything(again), everything(at_once))
 
 
 def test_a_changed_file_is_seen(image_folder):
@@ -432,7 +416,7 @@ def test_the_progress_is_plain_lines_when_not_a_terminal(image_folder, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        "reading images: 10 of 10",
+        "looking at images: 10 of 10",
         "decoding images: 10 of 10",
     ]
 

@@ -32,11 +32,9 @@ from classicnets.data.named import cache_folder
 from classicnets.data.parallel import in_parallel
 from classicnets.errors import UserError
 
-_FORMAT = 1  # of the cache; a change of the decoding or of the files' layout raises it
+_FORMAT = 2  # of the cache; a change of the decoding or of the files' layout raises it
 _SMALLEST, _LARGEST = 32, 64  # image_size chosen for the user
 _ABANDONED_SECONDS = 2 * 24 * 3600
-# Files of small sets are kept from their digest to their decoding, not read twice.
-_KEPT_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -172,24 +170,10 @@ def _fill(
     progress: bool,
 ) -> str:
     """Make the entry of a folder unless its content is cached; returns its name."""
-    kept: dict[int, bytes] = {}
-    probing = image_size == 0 or channels == 0
-    digests, shorts, greys = _read_files(root, files, kept, probing, progress)
-    known = (parts != "test") & (shorts > 0)
-    if image_size == 0:
-        median = float(np.median(shorts[known])) if known.any() else 0.0
-        rounded = 8 * int(np.floor(median / 8 + 0.5))
-        image_size = min(max(rounded, _SMALLEST), _LARGEST)
-    if channels == 0:
-        channels = 1 if known.any() and greys[known].all() else 3
-
-    sha = hashlib.sha256(f"{_FORMAT} {image_size} {channels} {resize}{heap};".encode())
-    for file, digest in zip(files, digests, strict=True):
-        sha.update(os.fsencode(file) + b"\0" + digest.tobytes())
-    content = sha.hexdigest()
-    if (cache / content).is_dir():
-        return content
-
+    if image_size == 0 or channels == 0:
+        image_size, channels = _choose(
+            root, files, parts, image_size, channels, progress
+        )
     needed = len(files) * image_size * image_size * channels
     free = shutil.disk_usage(cache).free
     if needed > free:
@@ -200,132 +184,126 @@ def _fill(
     part = cache / f"part-{secrets.token_hex(8)}"
     part.mkdir()
     try:
-        decoded, skipped = _decode_all(
+        decoded, skipped, digests = _decode_all(
             part / "images.npy",
             root,
             files,
-            digests,
-            kept,
             (image_size, image_size, channels),
             resize,
             progress,
         )
+        options = f"{_FORMAT} {image_size} {channels} {resize}{heap};"
+        sha = hashlib.sha256(options.encode())
+        for file, digest in zip(files, digests, strict=True):
+            sha.update(os.fsencode(file) + b"\0" + digest)
+        content = sha.hexdigest()
         with open(part / "labels.npy", "wb") as stream:
             np.save(stream, labels[decoded])
             _flush(stream)
         index = {
             "parts": _ranges(parts[decoded]),
             "skipped": skipped,
-            "copies": len(files) - len(np.unique(digests, axis=0)),
+            "copies": len(files) - len(set(digests)),
         }
         _write_whole(part / "index.json", json.dumps(index))
         try:
             os.rename(part, cache / content)
         except OSError:
-            if not (cache / content).is_dir():  # else another process was first
+            if not (cache / content).is_dir():  # else it was decoded before
                 raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return content
 
 
-def _read_files(
+def _choose(
     root: Path,
     files: Sequence[str],
-    kept: dict[int, bytes],
-    probing: bool,
+    parts: np.ndarray,
+    image_size: int,
+    channels: int,
     progress: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Digest (n, 32), short side in pixels or 0 if broken (n,), is grey (n,).
+) -> tuple[int, int]:
+    """Choose what is 0 of the two, by the headers of the files that are not test."""
 
-    Args:
-        kept: takes the contents of the first files.
-        probing: whether the last two are needed; they stay 0 if not.
-    """
-    digests = np.zeros((len(files), 32), np.uint8)
-    shorts = np.zeros(len(files), np.int32)
-    greys = np.zeros(len(files), bool)
-
-    def read(rows: range) -> list[tuple[int, bytes]]:
-        contents = []
+    def read(rows: range) -> list[tuple[int, bool]]:
+        found = []
         for row in rows:
-            content = _content(root / files[row])
-            digests[row] = np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
-            if probing:
-                with contextlib.suppress(UserError):  # broken: the decoding says why
-                    width, height, greys[row] = probe(content)
-                    shorts[row] = min(width, height)
-            if room > 0:
-                contents.append((row, content))
-        return contents
+            with contextlib.suppress(UserError):  # broken: the decoding says why
+                width, height, grey = probe(root / files[row])
+                found.append((min(width, height), grey))
+        return found
 
-    room = _KEPT_BYTES
-    for contents in in_parallel(read, len(files), "reading", progress):
-        for row, content in contents:
-            if room > 0:
-                kept[row] = content
-                room -= len(content)
-    return digests, shorts, greys
+    files = [file for file, part in zip(files, parts, strict=True) if part != "test"]
+    found = [
+        header
+        for headers in in_parallel(read, len(files), "looking at", progress)
+        for header in headers
+    ]
+    shorts, greys = zip(*found, strict=True) if found else ((0,), (False,))
+    rounded = 8 * int(np.floor(np.median(shorts) / 8 + 0.5))
+    chosen = min(max(rounded, _SMALLEST), _LARGEST)
+    return image_size or chosen, channels or (1 if all(greys) else 3)
 
 
 def _decode_all(
     path: Path,
     root: Path,
     files: Sequence[str],
-    digests: np.ndarray,
-    kept: dict[int, bytes],
     shape: tuple[int, int, int],
     resize: str,
     progress: bool,
-) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """Decode every file into a .npy; returns the rows that went in, and the others.
+) -> tuple[list[int], list[tuple[str, str]], list[bytes]]:
+    """Decode every file into a .npy.
 
-    Args:
-        kept: the contents of some files, which are taken out of it.
+    Returns:
+        The rows that went in; the others, with the reason; the digests of all.
     """
     size, _, channels = shape
 
     def decode_rows(
         rows: range,
-    ) -> tuple[np.ndarray, list[int], list[tuple[str, str]]]:
+    ) -> tuple[np.ndarray, list[int], list[tuple[str, str]], list[bytes]]:
         images = np.empty((len(rows), *shape), np.uint8)
         good: list[int] = []
         bad: list[tuple[str, str]] = []
+        digests: list[bytes] = []
         for row in rows:
-            content = kept.pop(row, None)
-            if content is None:
-                content = _content(root / files[row])
-                if hashlib.sha256(content).digest() != digests[row].tobytes():
-                    path = root / files[row]
-                    raise UserError(f"{path} must not change while it is read")
+            content = _content(os.path.join(root, files[row]))  # pathlib is slow
+            digests.append(hashlib.sha256(content).digest())
             try:
                 images[len(good)] = decode(content, size, channels, resize)
             except UserError as error:
                 bad.append((printable(files[row]), str(error)))
             else:
                 good.append(row)
-        return images[: len(good)], good, bad
+        return images[: len(good)], good, bad, digests
 
     decoded: list[int] = []
     skipped: list[tuple[str, str]] = []
+    digests: list[bytes] = []
     with open(path, "wb") as stream:
         _write_header(stream, (len(files), *shape))
-        for images, good, bad in in_parallel(
-            decode_rows, len(files), "decoding", progress
-        ):
+        chunks = in_parallel(decode_rows, len(files), "decoding", progress)
+        for images, good, bad, chunk_digests in chunks:
             stream.write(images.data)
             decoded += good
             skipped += bad
+            digests += chunk_digests
         # The header has room to spare: the true count takes the place of the first.
         stream.seek(0)
         _write_header(stream, (len(decoded), *shape))
         _flush(stream)
-    return np.array(decoded, np.int64), skipped
+    return decoded, skipped, digests
 
 
-def _content(path: Path) -> bytes:
+def _content(path: str) -> bytes:
     try:
-        return path.read_bytes()
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            return os.read(file, os.fstat(file).st_size)
+        finally:
+            os.close(file)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
 
