@@ -97,8 +97,7 @@ def open_ours(folder: str) -> Batches:
             order = data.epoch_order(len(examples), seed=0, epoch=epoch)
             for start in range(0, len(order), BATCH):
                 rows = order[start : start + BATCH]
-                batch = examples.inputs[rows].astype(np.float32)
-                batch /= 127.5
+                batch = np.divide(examples.inputs[rows], 127.5, dtype=np.float32)
                 batch -= 1
                 yield batch
 
@@ -133,8 +132,11 @@ def open_tfdata(folder: str, *, area: bool) -> Batches:
 
 def read_folder(name: str, folder: str, epochs: int, copies: int = 1) -> Reading:
     """Read a folder for some epochs, in this process."""
-    if name != OURS:
-        import tensorflow  # noqa: F401 - it takes seconds, which are not the reading's
+    # What is imported late takes time too, which is not the reading's.
+    if name == OURS:
+        import numpy.random  # noqa: F401
+    else:
+        import tensorflow  # noqa: F401
     with _Memory() as memory:
         seconds, started = [], time.perf_counter()
         if name == OURS:
