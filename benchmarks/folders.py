@@ -108,8 +108,8 @@ def open_tfdata(folder: str, *, area: bool) -> Batches:
     """Build the pipeline, which decodes in every epoch; return an epoch's batches.
 
     Args:
-        area: resize with the filter of ours, the average of an area, and not by the
-            usual `tf.image.resize(images, size)`, which skips pixels.
+        area: resize by the average of an area, and not by the usual
+            `tf.image.resize(images, size)`, which skips pixels.
     """
     import tensorflow as tf
 

@@ -151,9 +151,15 @@ def test_shrinking_averages_instead_of_picking():
 
 
 def test_shrinking_is_the_average_of_the_area():
-    # 3 pixels become 2: the middle one goes to both, by halves.
-    row = np.array([[0, 90, 180]], np.uint8).repeat(3, axis=0)
-    assert (read(Image.fromarray(row), channels=1, size=2)[..., 0] == (30, 150)).all()
+    # 5 pixels become 2: the middle one goes to both, by halves.
+    row = np.array([[0, 50, 100, 150, 200]], np.uint8).repeat(5, axis=0)
+    assert (read(Image.fromarray(row), channels=1, size=2)[..., 0] == (40, 160)).all()
+
+
+def test_a_little_is_shrunk_between_the_nearest_two():
+    # 3 pixels become 2: their centres are at 1/4 and 7/4.
+    row = np.array([[0, 80, 160]], np.uint8).repeat(3, axis=0)
+    assert (read(Image.fromarray(row), channels=1, size=2)[..., 0] == (20, 140)).all()
 
 
 def test_one_side_shrinks_while_the_other_grows():

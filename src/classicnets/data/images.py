@@ -253,11 +253,16 @@ def _resize(pixels: np.ndarray, size: int, rule: str) -> np.ndarray:
 
 
 def _scale(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Shrink by the average of the area that a pixel covers; grow by cubics."""
+    """Shrink by the average of the area that a pixel covers; grow by cubics.
+
+    A little is shrunk bilinearly: up to 1.6 times that is nearer to Lanczos.
+    """
     own_height, own_width, channels = pixels.shape
     least = min(width, own_width), min(height, own_height)
     if least != (own_width, own_height):
-        pixels = cv2.resize(pixels, least, interpolation=cv2.INTER_AREA)
+        little = own_width < 1.6 * width and own_height < 1.6 * height
+        how = cv2.INTER_LINEAR if little else cv2.INTER_AREA
+        pixels = cv2.resize(pixels, least, interpolation=how)
         if channels == 1:  # OpenCV drops it
             pixels = pixels[:, :, None]
     if least != (width, height):
