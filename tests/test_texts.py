@@ -193,6 +193,21 @@ def test_windows_show_the_whole_of_longer_texts(tmp_path):
     np.testing.assert_array_equal(inputs.draws(1, 3)["window"], same)
 
 
+def test_word_vectors_are_where_the_embedding_starts(tmp_path, tiny_texts):
+    source = tiny_texts()
+    changes = {"word_vectors": True, "learning_rate": 0.0, "epochs": 1}
+    run = train(tmp_path, source, **changes)
+    splits = data.load(source, max_tokens=SMALL["max_tokens"], progress=False)
+    table = np.asarray(run.model.get_layer("embedding").embeddings)
+    assert np.array_equal(table, data.word_vectors(splits.train, *table.shape))
+
+
+def test_word_vectors_are_for_texts(tmp_path):
+    images = {"network": "resnet20", "network_options": {}, "max_tokens": 400}
+    with pytest.raises(cn.UserError, match="word_vectors are for texts"):
+        train(tmp_path, "digits", word_vectors=True, **images)
+
+
 def test_cutting_the_padding_takes_no_token():
     tokens = np.zeros((3, 10), "int32")
     tokens[1, :6] = 7
@@ -214,6 +229,7 @@ def test_results_come_in_the_order_of_the_texts():
     [
         ({"flip": True}, "flip is for images, and the data are texts"),
         ({"network": "resnet20", "network_options": {}}, "resnet20 takes images"),
+        ({"weights": "model.keras"}, "weights are for images, and .* has texts"),
         ({"keep_tokens": "middle"}, "keep_tokens must be one of first, last, ends"),
     ],
 )

@@ -46,6 +46,7 @@ class Recipe:
     max_tokens: int = 400  # longer texts are cut
     keep_tokens: str = "last"  # of a longer text: first, last, or both ends
     random_windows: float = 0.0  # share of longer training texts read at random places
+    word_vectors: bool = False  # the embedding starts with what stands near each word
     text_column: str = ""  # of a table; "": guessed by its name
     label_column: str = ""
 

@@ -206,6 +206,9 @@ def _prepare(
     recipe, notes = _fit_batch(recipe, splits)
     try:
         network, fresh = _network(recipe, splits)
+        # Those of a run that goes on are in its checkpoint.
+        if recipe.word_vectors and tokenizer is None:
+            _start_with_word_vectors(network, recipe, splits)
         task = TASKS[recipe.task](network, recipe, splits)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
@@ -280,6 +283,14 @@ def _fit_batch(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[str]]:
     return dataclasses.replace(recipe, batch_size=most), [note]
 
 
+def _start_with_word_vectors(network: Any, recipe: Recipe, splits: data.Splits) -> None:
+    """Let the embedding start from the training texts (`data.word_vectors`)."""
+    if not splits.on_texts:
+        raise UserError(f"word_vectors are for texts, and {splits.name} has images.")
+    table = network.get_layer("embedding").embeddings
+    table.assign(data.word_vectors(splits.train, *table.shape))
+
+
 def _network(recipe: Recipe, splits: data.Splits) -> tuple[Any, list[str]]:
     """Build the network, or the pair of a GAN; and say what fits given weights."""
     options = recipe.network_options | splits.network_options
@@ -302,6 +313,9 @@ def _network(recipe: Recipe, splits: data.Splits) -> tuple[Any, list[str]]:
         return built, []
     if recipe.freeze and not recipe.weights:
         raise UserError("freeze trains the head alone, so it needs weights = FILE.")
+    if recipe.weights and splits.on_texts:
+        # Another vocabulary has other numbers for the same words.
+        raise UserError(f"weights are for images, and {splits.name} has texts.")
     fresh: list[str] = []
     network = networks.create(
         recipe.network, splits.input_shape, len(splits.class_names), **options

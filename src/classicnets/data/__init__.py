@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classicnets.data.arrays import load_npz
+from classicnets.data.cooccurrence import word_vectors
 from classicnets.data.examples import (
     Examples,
     Rows,
@@ -44,6 +45,7 @@ __all__ = [
     "prepare",
     "read_image",
     "read_text",
+    "word_vectors",
 ]
 
 
