@@ -208,7 +208,7 @@ def _prepare(
         network, fresh = _network(recipe, splits)
         # Those of a run that goes on are in its checkpoint.
         if recipe.word_vectors and tokenizer is None:
-            _start_with_word_vectors(network, recipe, splits)
+            _start_with_word_vectors(network, splits)
         task = TASKS[recipe.task](network, recipe, splits)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
@@ -283,7 +283,7 @@ def _fit_batch(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[str]]:
     return dataclasses.replace(recipe, batch_size=most), [note]
 
 
-def _start_with_word_vectors(network: Any, recipe: Recipe, splits: data.Splits) -> None:
+def _start_with_word_vectors(network: Any, splits: data.Splits) -> None:
     """Let the embedding start from the training texts (`data.word_vectors`)."""
     if not splits.on_texts:
         raise UserError(f"word_vectors are for texts, and {splits.name} has images.")

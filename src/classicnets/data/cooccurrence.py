@@ -10,7 +10,7 @@ import numpy as np
 from classicnets.data.batches import lengths
 from classicnets.data.examples import Examples
 
-WINDOW = 5  # words on each side of a word that stand near it
+_WINDOW = 5  # words on each side of a word that stand near it
 # Neighbours count by their frequency to this power (Levy, Goldberg & Dagan 2015).
 _SMOOTHING = 0.75
 _SIZE = 0.1  # root mean square of the numbers: some times that of a random start
@@ -61,7 +61,7 @@ def _near(tokens: np.ndarray, texts: np.ndarray, size: int):
     from scipy import sparse
 
     near = sparse.csr_array((size, size), dtype=np.float64)
-    for distance in range(1, WINDOW + 1):
+    for distance in range(1, _WINDOW + 1):
         together = texts[:-distance] == texts[distance:]
         pairs = tokens[:-distance][together], tokens[distance:][together]
         counts = np.full(len(pairs[0]), 1 / distance)
