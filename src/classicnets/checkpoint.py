@@ -139,8 +139,8 @@ def write(path: Path, variables: Sequence[keras.Variable], progress: dict) -> No
     Raises:
         RunError: If a value is not finite; nothing is written.
     """
-    tensors = {
-        name: ops.convert_to_numpy(variable)
+    tensors = {  # safetensors takes memory as it lies, which PyTorch's kernels permute
+        name: np.asarray(ops.convert_to_numpy(variable), order="C")
         for name, variable in zip(_names(variables), variables)
     }
     for name, value in tensors.items():

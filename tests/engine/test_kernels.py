@@ -10,7 +10,7 @@ from classicnets.engine import kernels
 from classicnets.networks.lstm import lstm
 
 RANDOM = np.random.default_rng(0)
-PLAIN = {"network": "none", "data": "none", "epochs": 1, "optimizer": "adam"}
+PLAIN = {"network": "none", "data": "none", "epochs": 1, "weight_decay": 0.0}
 
 
 def small_network(side, channels=8, bias=True):
@@ -18,7 +18,7 @@ def small_network(side, channels=8, bias=True):
     images = keras.Input((side, side, channels))
     x = layers.Conv2D(12, 3, padding="same", use_bias=bias, activation="relu")(images)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
-    x = layers.Conv2D(12, 3, padding="same")(x)
+    x = layers.Conv2D(12, 3, padding="same", use_bias=bias)(x)
     x = layers.BatchNormalization(momentum=0.8, epsilon=1e-3)(x)
     return keras.Model(images, layers.Flatten()(x))
 
@@ -67,6 +67,31 @@ def test_fast_kernels_give_the_loss_gradients_and_statistics_of_keras(side, bias
         assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
     for variable, plain, found in zip(network.variables, after, fast_after):
         np.testing.assert_allclose(found, plain, atol=1e-5, err_msg=variable.path)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Conv2D(6, 3, padding="same", activation="relu", name="conv2d"),
+        layers.Conv2D(6, (2, 3), strides=(2, 1), use_bias=False, name="conv2d"),
+        layers.Conv2D(6, 3, padding="same", dilation_rate=2, groups=2, name="conv2d"),
+        layers.Conv2D(6, 3, strides=2, padding="same", name="conv2d"),  # Keras's own
+        layers.MaxPooling2D(2),
+        layers.AveragePooling2D((3, 2), strides=2),
+        layers.MaxPooling2D(3, strides=2, padding="same"),  # Keras's own
+    ],
+)
+def test_convolutions_and_pooling_give_the_loss_and_gradients_of_keras(layer):
+    images = keras.Input((9, 8, 4))
+    x = layers.Conv2D(4, 3, padding="same")(images)
+    network = keras.Model(images, layers.Flatten()(layer(x)))
+    batch = RANDOM.normal(size=(3, 9, 8, 4)).astype("float32")
+    values, _ = gradients(network, network, batch)
+
+    fast_values, _ = gradients(network, engine.rebuild(network, (9, 8, 4)), batch)
+
+    for key, value in values.items():
+        assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -142,19 +167,38 @@ def test_the_rebuilt_network_has_the_variables_of_the_first():
     assert len(network.trainable_variables) == len(fast.trainable_variables)
 
 
-def test_fast_kernels_take_the_steps_of_keras():
+OPTIMIZERS = {
+    "adam": ({"optimizer": "adam"}, keras.optimizers.Adam),
+    "sgd": (
+        {"optimizer": "sgd", "momentum": 0.0, "nesterov": False},
+        keras.optimizers.SGD,
+    ),
+    "momentum": ({"nesterov": False}, lambda rate: keras.optimizers.SGD(rate, 0.9)),
+    "nesterov": ({}, lambda rate: keras.optimizers.SGD(rate, 0.9, nesterov=True)),
+}
+
+
+@pytest.mark.parametrize("network", ["lstm", "convolutions"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_fast_kernels_and_optimizers_take_the_steps_of_keras(network, optimizer):
     """A kernel may hand over a gradient in another order of memory."""
-    for plain, found in zip(after_steps(fast=False), after_steps(fast=True)):
-        np.testing.assert_allclose(found, plain, atol=1e-4)
+    plain, fast = (after_steps(network, optimizer, fast) for fast in (False, True))
+    for expected, found in zip(plain, fast):
+        np.testing.assert_allclose(found, expected, atol=5e-4)
 
 
-def after_steps(fast):
-    """Return the weights of an LSTM after three steps of Adam."""
+def after_steps(kind, optimizer, fast):
+    """Return the weights of a network after three steps."""
     keras.utils.set_random_seed(0)
-    sequences = np.random.default_rng(1).normal(size=(3, 6, 7, 3)).astype("float32")
-    network = lstm((7, 3), 4, units=(5, 6))
-    through = engine.rebuild(network, (7, 3), fast_kernels=fast)
-    optimizer = optimization.Adam(recipe.build(PLAIN), learning_rate=0.01)
+    shape = (7, 3) if kind == "lstm" else (8, 8, 8)
+    inputs = np.random.default_rng(1).normal(size=(3, 6, *shape)).astype("float32")
+    network = (
+        lstm(shape, 4, units=(5, 6)) if kind == "lstm" else small_network(8, bias=False)
+    )
+    through = engine.rebuild(network, shape, fast_kernels=fast)
+    settings, plain = OPTIMIZERS[optimizer]
+    settings = recipe.build({**PLAIN, "learning_rate": 0.01, **settings})
+    optimizer = optimization.optimizer(settings) if fast else plain(0.01)
     optimizer.build(network.trainable_variables)
     state = [*network.variables, *optimizer.variables]
 
@@ -168,7 +212,7 @@ def after_steps(fast):
         engine.apply_gradients(optimizer, found, network.trainable_variables)
         return {"loss": loss}
 
-    engine.compile_steps(step, state, ["loss"])({}, {"x": sequences}, 3)
+    engine.compile_steps(step, state, ["loss"])({}, {"x": inputs}, 3)
     return network.get_weights()
 
 

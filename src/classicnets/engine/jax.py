@@ -16,7 +16,7 @@ from classicnets.engine.kernels import (
     transposed_convolution,
 )
 
-adam_step = None  # XLA joins its operations
+adam_step = sgd_step = None  # XLA joins their operations
 
 
 def value_and_gradients(loss_function, variables, state):

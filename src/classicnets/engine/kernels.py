@@ -36,6 +36,26 @@ def is_plain_embedding(layer) -> bool:
     )
 
 
+def is_plain_convolution(layer) -> bool:
+    """Whether the layer convolves images and pads both sides alike."""
+    if type(layer) is not layers.Conv2D or layer.data_format != "channels_last":
+        return False
+    if layer.lora_enabled or layer.quantization_mode:
+        return False
+    reach = [d * (k - 1) for d, k in zip(layer.dilation_rate, layer.kernel_size)]
+    alike = layer.strides == (1, 1) and not any(pixels % 2 for pixels in reach)
+    return layer.padding == "valid" or (layer.padding == "same" and alike)
+
+
+def is_plain_pooling(layer) -> bool:
+    """Whether the layer pools images without padding them."""
+    return (
+        type(layer) in (layers.MaxPooling2D, layers.AveragePooling2D)
+        and layer.data_format == "channels_last"
+        and layer.padding == "valid"
+    )
+
+
 def is_plain_transposed_convolution(layer) -> bool:
     """Whether the layer is a transposed convolution that leaves out no pixel."""
     return (

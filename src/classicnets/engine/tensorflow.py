@@ -67,6 +67,22 @@ def adam_step(optimizer, gradient, variable, learning_rate):
     )
 
 
+def sgd_step(optimizer, gradient, variable, learning_rate):
+    """Update `variable` and its momentum by Keras's SGD in one pass over memory."""
+    if not optimizer.momentum:
+        variable.assign_sub(learning_rate * gradient)
+        return
+    place = optimizer._get_variable_index(variable)
+    tf.raw_ops.ResourceApplyKerasMomentum(
+        var=variable.handle,
+        accum=optimizer.momentums[place].value.handle,
+        lr=learning_rate,
+        grad=gradient,
+        momentum=optimizer.momentum,
+        use_nesterov=optimizer.nesterov,
+    )
+
+
 def repeat(step, batches, steps, state, logs):
     """Run several steps inside a compiled one.
 

@@ -9,8 +9,10 @@ from torch.nn import functional
 
 from classicnets.engine.kernels import (
     is_plain_batch_norm,
+    is_plain_convolution,
     is_plain_embedding,
     is_plain_lstm,
+    is_plain_pooling,
     is_plain_transposed_convolution,
     lstm_weights,
     transposed_convolution,
@@ -49,9 +51,9 @@ def _adam_step(optimizer, gradient, variable, learning_rate):
     step = int(optimizer.iterations) + 1
     torch._fused_adam_(
         [variable.value],
-        [gradient.contiguous()],  # it reads memory in the order of the variable
-        [optimizer._momentums[place].value],
-        [optimizer._velocities[place].value],
+        [_in_order_of(variable, gradient)],  # of memory, which it reads straight on
+        [_slot(optimizer._momentums[place], variable)],
+        [_slot(optimizer._velocities[place], variable)],
         [],
         [torch.tensor(float(step))],
         lr=float(learning_rate),
@@ -67,6 +69,36 @@ def _adam_step(optimizer, gradient, variable, learning_rate):
 
 # On a GPU it would wait for the number of the step.
 adam_step = None if torch.cuda.is_available() else _adam_step
+
+
+@torch.no_grad()
+def sgd_step(optimizer, gradient, variable, learning_rate):
+    """Update `variable` and its momentum by Keras's SGD, in place."""
+    rate = float(learning_rate)
+    if not optimizer.momentum:
+        variable.value.add_(gradient, alpha=-rate)
+        return
+    momentum = optimizer.momentums[optimizer._get_variable_index(variable)]
+    momentum = _slot(momentum, variable).mul_(optimizer.momentum)
+    momentum.add_(gradient, alpha=-rate)
+    if optimizer.nesterov:
+        variable.value.add_(gradient, alpha=-rate)
+        variable.value.add_(momentum, alpha=optimizer.momentum)
+    else:
+        variable.value.add_(momentum)
+
+
+def _slot(slot, variable):
+    """Return an optimizer's tensor, from now on in memory as its variable is."""
+    slot.value.data = _in_order_of(variable, slot.value.data)
+    return slot.value
+
+
+def _in_order_of(variable, tensor):
+    """Return `tensor` with its numbers in memory as those of `variable`."""
+    if tensor.stride() == variable.value.stride():
+        return tensor
+    return torch.empty_like(variable.value).copy_(tensor)
 
 
 def compile_steps(step, state, logs):
@@ -119,6 +151,11 @@ def fast_kernel(layer, shape):
         return _batch_normalization
     if is_plain_lstm(layer):
         return _lstm
+    if is_plain_convolution(layer):
+        _store_channels_last(layer.kernel)
+        return _convolution
+    if is_plain_pooling(layer):
+        return _pool
     if torch.cuda.is_available():
         return None
     if is_plain_transposed_convolution(layer) and layer.kernel_size == layer.strides:
@@ -126,6 +163,38 @@ def fast_kernel(layer, shape):
     if type(layer) in (layers.Dropout, layers.SpatialDropout1D):
         return _dropout
     return _embedding if is_plain_embedding(layer) else None
+
+
+def _store_channels_last(kernel):
+    """Keep a kernel in memory as PyTorch convolves with it; its shape stays."""
+    stored = kernel.value.data.permute(3, 2, 0, 1)
+    stored = stored.contiguous(memory_format=torch.channels_last)
+    kernel.value.data = stored.permute(2, 3, 1, 0)
+
+
+def _convolution(layer, x, training):
+    """Convolve pixels as they lie; Keras copies them to channels first and back."""
+    same = layer.padding == "same"
+    reach = [d * (k - 1) // 2 for d, k in zip(layer.dilation_rate, layer.kernel_size)]
+    outputs = functional.conv2d(
+        x.permute(0, 3, 1, 2),  # a view: the memory stays channels last
+        layer.kernel.value.permute(3, 2, 0, 1),
+        layer.bias.value if layer.use_bias else None,
+        layer.strides,
+        reach if same else 0,
+        layer.dilation_rate,
+        layer.groups,
+    )
+    outputs = outputs.permute(0, 2, 3, 1)
+    return layer.activation(outputs) if layer.activation else outputs
+
+
+def _pool(layer, x, training):
+    """Pool pixels as they lie."""
+    takes_greatest = type(layer) is layers.MaxPooling2D
+    pool = functional.max_pool2d if takes_greatest else functional.avg_pool2d
+    outputs = pool(x.permute(0, 3, 1, 2), layer.pool_size, layer.strides)
+    return outputs.permute(0, 2, 3, 1)
 
 
 def _batch_normalization(layer, x, training):
@@ -162,18 +231,24 @@ def _lstm(layer, x, training):
     zeros = x.new_zeros(1, x.shape[0], layer.units)
     # "train" is for its dropout, which is 0, and for keeping what gradients need.
     keep = torch.is_grad_enabled()
-    return torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, keep, False, True)[0]
+    # Steps first in memory, as oneDNN has it: what comes from the layer before is so.
+    x = x.transpose(0, 1)
+    outputs, *_ = torch.lstm(
+        x, (zeros, zeros), weights, True, 1, 0.0, keep, False, False
+    )
+    return outputs.transpose(0, 1)
 
 
 def _embedding(layer, tokens, training):
     """Look up rows; `keras.layers.Embedding` casts the whole table first."""
-    return functional.embedding(tokens, layer.embeddings.value).to(
-        getattr(torch, layer.compute_dtype)
-    )
+    # Steps first in memory; see `_lstm`.
+    rows = functional.embedding(tokens.T, layer.embeddings.value).transpose(0, 1)
+    return rows.to(getattr(torch, layer.compute_dtype))
 
 
 def _dropout(layer, x, training):
-    """Draw four numbers of 16 bits at a time: PyTorch draws one by one, of 64.
+    """Let NumPy draw, by 16 bits a number: PyTorch's generator takes several times as
+    long.
 
     The layer's own seed decides, as on the other backends; the rate is kept to 1e-5.
     """
@@ -184,9 +259,17 @@ def _dropout(layer, x, training):
         shape[1] = 1
     elif layer.noise_shape:
         shape = [fixed or size for fixed, size in zip(layer.noise_shape, shape)]
-    seed, count = layer.seed_generator.next().tolist()
-    generator = torch.Generator().manual_seed((seed << 32) + count)
-    drawn = torch.empty(-(-math.prod(shape) // 4), dtype=torch.int64)
-    drawn = drawn.random_(-(2**63), None, generator=generator).view(torch.int16)
-    kept = drawn[: math.prod(shape)] < round((1 - layer.rate) * 2**16) - 2**15
-    return x * (kept.view(shape).to(x.dtype) / (1 - layer.rate))
+    count = math.prod(shape)
+    source = np.random.SFC64(_next_seed(layer.seed_generator))
+    drawn = source.random_raw(-(-count // 4)).view(np.uint16)[:count]
+    scale = np.float32(1 / (1 - layer.rate))
+    kept = np.multiply(drawn < round((1 - layer.rate) * 2**16), scale)
+    return x * torch.from_numpy(kept).view(shape).to(x.dtype)
+
+
+def _next_seed(generator):
+    """Return a Keras seed generator's two numbers, and count on; `next` does so too."""
+    state = generator.state.value
+    seed = state.tolist()
+    state[1] += 1
+    return seed
