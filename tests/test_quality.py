@@ -1,6 +1,7 @@
 """The races to a quality: what ends them, and how they are compared."""
 
 import csv
+import dataclasses
 import math
 import os
 import subprocess
@@ -47,7 +48,7 @@ def test_a_race_to_a_quality_is_compared_seed_by_seed():
     # The seed that the script missed does not compare it with itself.
     assert "| 1.00 (1.00..1.00) |" in script
     rows = list(csv.DictReader(quality.table([result]).splitlines()))
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert rows[1] == {
         "network": "lstm",
         "contender": "ours-torch",
@@ -81,8 +82,6 @@ def mnist(tmp_path, monkeypatch):
 @on_tensorflow
 @pytest.mark.usefixtures("mnist")
 def test_the_vae_of_2021_is_judged_in_nats_a_digit():
-    import dataclasses
-
     from benchmarks import quality_2021
 
     clock = Clock(dataclasses.replace(RACES["vae"], most_epochs=2))
@@ -95,14 +94,13 @@ def test_the_vae_of_2021_is_judged_in_nats_a_digit():
 
 @on_tensorflow
 @pytest.mark.usefixtures("mnist")
-def test_ours_is_timed_until_it_is_good_enough(monkeypatch):
-    import dataclasses
-
+def test_ours_is_timed_until_it_is_good_enough():
     race = dataclasses.replace(RACES["vae"], goal=1e6)  # the first epoch is enough
     clock = Clock(race)
     quality.train_ours(clock, seed=0)
     assert len(clock.noted) == 1
-    assert 400 < clock.noted[0][1] < 800
+    # No decoder takes less: the entropy of a pixel of grey noise is half a nat.
+    assert 784 / 2 < clock.noted[0][1] < 10_000
     validation = data.load("mnist", labelled=False, validation_fraction=0.2).validation
     assert len(validation) == 20  # two of each of the ten digits' twelve
 
