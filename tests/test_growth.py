@@ -21,8 +21,7 @@ def test_a_line_and_an_exponent_are_found():
     xs = [1.0, 10.0, 100.0]
     a, b, deviation = growth_page.line(xs, [3 + 2 * x for x in xs])
     assert (a, b, deviation) == pytest.approx((3, 2, 0), abs=1e-9)
-    # Through 1, 2 and 4 times too much, no line passes.
-    assert growth_page.line(xs, [1.0, 100.0, 1000.0])[2] > 0.1
+    assert growth_page.line(xs, [1.0, 100.0, 1.0])[2] > 0.3  # no line passes there
     assert growth_page.exponent(xs, [5 * x**1.5 for x in xs]) == pytest.approx(1.5)
 
 
