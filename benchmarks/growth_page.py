@@ -209,7 +209,7 @@ def draw(measured: dict[Series, list[Point]]) -> str:
 
 
 def _panel(
-    title: str, pairs: list[tuple[float, float]], colour: tuple[int, int, int]
+    title: str, pairs: Sequence[tuple[float, float]], colour: tuple[int, int, int]
 ) -> str:
     """Return one chart: whole powers of ten on both axes, points, straight steps."""
     ends = [
