@@ -66,28 +66,6 @@ def test_an_unknown_row_or_contender_is_named_with_the_nearest_one():
     assert "Did you mean 'pytorch-eager-float32'?" in wrong_name.stderr
 
 
-def test_a_race_to_a_quality_is_compared_seed_by_seed():
-    from benchmarks import quality
-
-    seconds = {"ours-torch": [10.0, 20.0, 5.0], "keras2021": [30.0, 40.0, float("inf")]}
-    rows = [
-        (name, seed, 1, value, 0.85)
-        for name, values in seconds.items()
-        for seed, value in enumerate(values)
-    ]
-    page = quality.page(seconds, rows)
-    ours = next(line for line in page.splitlines() if line.startswith("| ours"))
-    assert "| 3.00 (2.00..inf) | 1 1 1 | 0.8500 0.8500 0.8500 |" in ours
-
-
-def test_a_race_of_an_unknown_backend_is_refused():
-    found = run_benchmarks("--help", module="benchmarks.quality")
-    assert "--backends" in found.stdout
-    found = run_benchmarks("--backends", "theano", module="benchmarks.quality")
-    assert found.returncode == 2
-    assert "backends must be among" in found.stderr
-
-
 @pytest.fixture
 def faces(tmp_path, monkeypatch):
     """Twenty grey JPEGs; the mean of all their pixels is 95."""

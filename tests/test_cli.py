@@ -123,11 +123,12 @@ def test_list_shows_networks_recipes_and_data():
         assert word in shown
 
 
-def test_list_and_help_start_no_backend():
+@pytest.mark.parametrize("word", ["list", "--help"])
+def test_list_and_help_start_no_backend_and_read_no_images(word):
     code = (
-        "import sys, classicnets.cli as c; sys.argv[1:] = ['list']; c.main(); "
-        "bad = {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules); "
-        "sys.exit(str(bad) if bad else 0)"
+        f"import sys, classicnets.cli as c; sys.argv[1:] = ['{word}']; c.main(); "
+        "slow = {'keras', 'tensorflow', 'jax', 'torch', 'numpy', 'cv2', 'PIL'}; "
+        "bad = slow & set(sys.modules); sys.exit(str(bad) if bad else 0)"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True

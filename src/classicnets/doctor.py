@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from classicnets import data
+from classicnets.data.catalogue import DATASETS
 from classicnets.data.folder_layout import IMAGES, TEXTS, Kind, scan, skipped_note
 from classicnets.data.images import decode, pillow_warnings
 from classicnets.data.imdb import read_numbered
-from classicnets.data.named import DATASETS, places
+from classicnets.data.named import places
 from classicnets.data.table_files import READERS
 from classicnets.data.tables import read_table
 from classicnets.data.text_folders import holds_texts

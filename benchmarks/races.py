@@ -1,0 +1,114 @@
+"""The races to a quality: what is trained, until when, and the clock."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+VALIDATION = 0.2  # of the training examples, as in the scripts of 2021
+
+
+@dataclass(frozen=True)
+class Race:
+    """One network, trained until a validation is good enough.
+
+    Args:
+        network: Its row on the command line.
+        data: The set's name.
+        validation: The share of the training examples that judges both.
+        quality: What is judged, in words.
+        goal: The value that ends a training.
+        key: Its name in the logs of ours.
+        falls: Whether less is better.
+        backend: The one that ours is quickest on.
+        most_epochs: When the script gives up.
+    """
+
+    network: str
+    data: str
+    validation: float
+    quality: str
+    goal: float
+    key: str
+    falls: bool
+    backend: str
+    most_epochs: int
+
+    @property
+    def recipe(self) -> Path:
+        """That of ours."""
+        return Path(__file__).parent / f"{self.network}-{self.data}-quick.toml"
+
+    def is_won(self, value: float) -> bool:
+        """Whether a validation is good enough."""
+        return value <= self.goal if self.falls else value >= self.goal
+
+
+RACES = {
+    "lstm": Race(
+        network="lstm",
+        data="imdb",
+        validation=VALIDATION,
+        quality="validation accuracy",
+        goal=0.84,  # where the script stands after its first epoch
+        key="validation_top1",
+        falls=False,
+        backend="torch",
+        most_epochs=5,  # as in the script
+    ),
+    "vae": Race(
+        network="vae",
+        data="mnist",
+        validation=VALIDATION,
+        quality="nats a digit on validation",
+        goal=110.0,
+        key="validation_loss",
+        falls=True,
+        backend="tensorflow",
+        most_epochs=100,  # as in the script
+    ),
+    "resnet20": Race(
+        network="resnet20",
+        data="cifar100",
+        validation=0.1,
+        quality="validation accuracy",
+        goal=0.30,
+        key="validation_top1",
+        falls=False,
+        backend="tensorflow",
+        most_epochs=6,
+    ),
+}
+
+
+@dataclass
+class Clock:
+    """Notes the seconds since `start`, and the quality, of every validation."""
+
+    race: Race
+    started: float = 0.0
+    noted: list[tuple[float, float]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Begin: everything is read and built, nothing is traced."""
+        self.started = time.monotonic()
+
+    def is_over(self, value: float) -> bool:
+        """Note a validation; return whether it ends the training."""
+        self.noted.append((time.monotonic() - self.started, float(value)))
+        return self.race.is_won(value)
+
+    def callback(self, key: str) -> Callable:
+        """Return a callback of Keras's that notes `key` after every epoch."""
+        import keras
+
+        clock = self
+
+        class Stop(keras.callbacks.Callback):
+            def on_train_begin(self, logs=None):
+                clock.start()
+
+            def on_epoch_end(self, epoch, logs=None):
+                self.model.stop_training = clock.is_over(logs[key])
+
+        return Stop()
