@@ -141,7 +141,7 @@ def shares(result: Result, results: list[Result]) -> list[float]:
     One that has counted the operations of a step has done so for all in the row.
     """
     peak = rates(results).get(result.contender.precision.removeprefix("mixed_"), [])
-    operations = max(r.operations for r in results if not r.is_matrix)
+    operations = max((r.operations for r in results if not r.is_matrix), default=0.0)
     if not operations:
         return []
     return [operations / s / p for s, p in zip(result.training.seconds, peak)]
