@@ -106,7 +106,7 @@ def _options():
     )
     add("--quick", action="store_true", help=f"few of both: {' '.join(QUICK_ROWS)}")
     add("--device", choices=("cpu", "gpu"), default="cpu", help="default: %(default)s")
-    add("--rounds", type=int, default=5, help="default: %(default)s")
+    add("--rounds", type=int, default=4, help="default: %(default)s")
     add("--steps", type=int, default=0, help="steps a round; 0: as many as fit")
     add("--out", default="docs/benchmarks.md", help="default: %(default)s")
     options = parser.parse_args()

@@ -2,7 +2,8 @@
 
 import concurrent.futures
 import contextlib
-import os
+import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,12 +29,12 @@ NETWORKS = (*CLASSIFIERS, *TEXT_NETWORKS, *DIGITS, *FACES)
 BACKENDS = ("tensorflow", "torch", "jax")
 COMPILING = 2  # contenders that compile side by side, which is not timed
 # Of a turn: as many steps as fit. An inference's is shorter.
-TURN_SECONDS, INFERENCE_SECONDS, MOST_STEPS = 2.0, 0.7, 200
+TURN_SECONDS, INFERENCE_SECONDS, MOST_STEPS = 1.5, 0.6, 200
 INFERENCE_ROUNDS = 3
 SLOW, SLOW_ROUNDS = 4.0, 2  # so many times the quickest: takes so many rounds
-TOO_SLOW, LONG_SECONDS = 16.0, 5.0  # and such steps are not waited for again
+LONG_SECONDS = 5.0  # a step of a slow one: not waited for again
 REST_SECONDS = 0.3  # threads that wait for work spin for a while first
-MEMORY_SHARE = 0.9  # of the machine's, for all contenders of a row together
+SPARE_MEMORY = 2.0  # times the largest contender yet, before another one begins
 
 
 def contenders(backends: list[str], device: str = "cpu") -> list[Contender]:
@@ -165,52 +166,54 @@ class _Race:
         taken = {}
         for name in list(self.workers):
             with self._excused(name):
-                answer = self._act(name, what)(1, START_SECONDS)
-                taken[name] = answer["seconds"]
-                self.results[name].note = answer["note"]
-        matrices = {name for name in taken if self.results[name].is_matrix}
-        quickest = min((taken[n] for n in taken.keys() - matrices), default=0.0)
-        slow = {n for n in taken.keys() - matrices if taken[n] > SLOW * quickest}
-        for name in slow:
-            if taken[name] > max(LONG_SECONDS, TOO_SLOW * quickest):
-                with self._excused(name):
-                    times = taken[name] / quickest
-                    raise NotAvailable(
-                        f"a step takes {taken[name]:.0f} s, {times:.0f} times the"
-                        " quickest's"
-                    )
-        for name, own in taken.items():
-            fit = int(np.clip(seconds / own, 1, MOST_STEPS))
+                taken[name] = self._act(name, what)(1, START_SECONDS)
+                self.results[name].note = taken[name]["note"]
+        once, few = self._slow({n: taken[n]["seconds"] for n in taken})
+        for name, answer in taken.items():
             turned = self._turned(name, what)
-            turned.steps = 1 if name in matrices else self.steps or fit
-        shown = ", ".join(f"{name} {own:.3f}" for name, own in taken.items())
+            fit = int(np.clip(seconds / answer["seconds"], 1, MOST_STEPS))
+            turned.steps = self.steps or fit
+            if self.results[name].is_matrix or name in once:
+                turned.steps = 1
+            if name in once:
+                self._keep(name, what, answer)
+        shown = ", ".join(f"{n} {taken[n]['seconds']:.3f}" for n in taken)
         _say(f"{self.row.name}: {what}, seconds a step: {shown}")
         for number in range(rounds):
             for name in _order(list(self.workers), number):
-                if number < SLOW_ROUNDS or name not in slow:
+                if name not in once and (number < SLOW_ROUNDS or name not in few):
                     self._turn(name, what)
+
+    def _slow(self, taken):
+        """Return who takes part once, and who in some rounds, by seconds a step."""
+        timed = {n: s for n, s in taken.items() if not self.results[n].is_matrix}
+        slow = {n for n, s in timed.items() if s > SLOW * min(timed.values())}
+        once = {name for name in slow if timed[name] > LONG_SECONDS}
+        return once, slow - once
 
     def _compile(self, name, what):
         """Let one take its first step, if there is memory for it."""
         with self._excused(name):
-            peaks = [result.peak for result in self.results.values()]
-            if what == "training" and sum(peaks) + max(peaks) > MEMORY_SHARE * memory():
-                raise NotAvailable(f"{sum(peaks):,.0f} MiB are in use by the others")
+            largest, left = max(r.peak for r in self.results.values()), memory_left()
+            if what == "training" and left < SPARE_MEMORY * largest:
+                raise NotAvailable(f"the others have left it {left:,.0f} MiB of memory")
             started = time.monotonic()
-            self._note(name, what, self._act(name, what)(1, START_SECONDS))
+            answer = self._act(name, what)(1, START_SECONDS)
+            if what == "training":
+                self.results[name].peak = answer["peak"]
             took = time.monotonic() - started
             _say(f"{self.row.name}: {name}: first {what} step after {took:.0f} s")
 
     def _turn(self, name, what):
         with self._excused(name):
             time.sleep(REST_SECONDS)
-            turned = self._turned(name, what)
-            answer = self._act(name, what)(turned.steps)
-            turned.seconds.append(answer["seconds"])
-            turned.values.append(answer["value"])
-            self._note(name, what, answer)
+            steps = self._turned(name, what).steps
+            self._keep(name, what, self._act(name, what)(steps))
 
-    def _note(self, name, what, answer):
+    def _keep(self, name, what, answer):
+        turned = self._turned(name, what)
+        turned.seconds.append(answer["seconds"])
+        turned.values.append(answer["value"])
         if what == "training":
             self.results[name].peak = answer["peak"]
 
@@ -240,13 +243,13 @@ class _Race:
                 worker.stop()
 
 
-def memory() -> float:
-    """Return the memory that this machine, or its container, has, in MiB."""
-    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
-    with contextlib.suppress(OSError, ValueError):  # "max" is no number
-        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8")
-        size = min(size, int(limit) / 2**20)
-    return size
+def memory_left() -> float:
+    """Return the MiB that processes can still take, where the system tells it."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="utf-8")
+        return int(re.findall(r"MemAvailable:\s+(\d+) kB", text)[0]) / 1024
+    except (OSError, IndexError):
+        return math.inf
 
 
 def _order(names, number):
