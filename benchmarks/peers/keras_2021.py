@@ -170,7 +170,7 @@ def train(job: Job, turns: Turns) -> None:
     inputs, labels = job.examples()
     batch = inputs[: job.batch_size]
     if job.on_texts:
-        # Unrolled as in 2021; 400 steps would take minutes to build.
+        # Unrolled as in 2021; 400 steps would be a graph too large to wait for.
         unroll = job.contender.name == "keras2021-float32" and job.network == "lstm"
         model = lstm(job.tokens, unroll)
         optimizer = optimizers.Adam(ADAM_RATE)
