@@ -1,6 +1,7 @@
 # make demo   trains a network on the digits that come with scikit-learn
 # make test   lint, types and the whole suite on the default backend
-# make bench  training speed against what people use
+# make bench  speed against what people use, within an hour; writes docs/benchmarks*
+# make bench-quick  a few rows of it, within five minutes; writes into build/
 # make torture  kills trainings and compares what comes of them
 # make fuzz  feeds the readers of files with broken ones
 # All set up their own environment in .venv first. BACKEND=jax or torch chooses another.
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(BACKEND)
 
-.PHONY: help demo test check bench torture fuzz lock clean
+.PHONY: help demo test check bench bench-quick torture fuzz lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,9 +41,20 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: # against PyTorch too; takes about 20 minutes, on a machine that does nothing else
-	$(MAKE) $(VENV)/ready-tensorflow $(VENV)/ready-torch
+ALL_READY := $(foreach b,tensorflow torch jax,$(VENV)/ready-$(b))
+FACES = $(CLASSICNETS_DATA)/anime_faces
+
+bench: $(ALL_READY) # on a machine that does nothing else
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.quality
+	test ! -d "$(FACES)" || $(BIN)/python -m benchmarks.folders "$(FACES)" --rounds 3
+	$(BIN)/python -m benchmarks.checkpoints
+	$(BIN)/python -m benchmarks.startup
+	@echo "The summary: docs/benchmarks.md"
+
+bench-quick: $(VENV)/ready-tensorflow $(VENV)/ready-torch
+	$(BIN)/python -m benchmarks --quick --rounds 2 --backends tensorflow,torch \
+		--out build/benchmarks.md
 
 torture: $(READY) # takes about a quarter of an hour
 	KERAS_BACKEND=$(BACKEND) $(BIN)/python tests/torture.py --kills 50

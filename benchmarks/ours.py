@@ -1,17 +1,24 @@
-"""Training as `classicnets train` does it, without the run's folder."""
+"""Training as `classicnets train` does it, and inference on the run that it leaves."""
 
 import itertools
 import math
+import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
+from benchmarks import operations
 from benchmarks.worker import (
     ADAM_RATE,
     CLASSES,
+    CONV_FILTERS,
+    CONV_UNITS,
     CRITIC_STEPS,
     CROP_PADDING,
+    DCGAN_BETA,
+    DCGAN_FILTERS,
     DROPOUT,
     EMBEDDING,
     GAN_RATE,
@@ -21,7 +28,6 @@ from benchmarks.worker import (
     NOISE_SIZE,
     PENALTY,
     TEXT_CLASSES,
-    TOKENS,
     UNITS,
     VAE_UNITS,
     VOCABULARY,
@@ -29,22 +35,33 @@ from benchmarks.worker import (
     Job,
     Turns,
 )
-from classicnets import data, networks, recipe
+from classicnets import data, environment, evaluation, networks, recipe
+from classicnets import run as runs
 from classicnets.optimization import learning_rates
 from classicnets.tasks import TASKS
 
+# What the library calls them, where it is not as here.
+NAMES = {"lstm400": "lstm", "convvae": "conv_vae"}
+LSTM: dict[str, Any] = {
+    "units": [*UNITS],
+    "vocabulary_size": VOCABULARY,
+    "embedding_size": EMBEDDING,
+    "embedding_dropout": DROPOUT,
+    "dropout": DROPOUT,
+}
 OPTIONS: dict[str, dict[str, Any]] = {
     "resnet18": {"stem": "small"},
-    "vgg19_bn": {"hidden_units": (4096, 4096)},
+    "vgg19_bn": {"hidden_units": [4096, 4096]},
     "resnet20": {},
-    "lstm": {
-        "units": UNITS,
-        "vocabulary_size": VOCABULARY,
-        "embedding_size": EMBEDDING,
-        "embedding_dropout": DROPOUT,
-        "dropout": DROPOUT,
+    "lstm": LSTM,
+    "lstm400": LSTM,
+    "vae": {"hidden_units": [VAE_UNITS], "latent_size": LATENT_SIZE},
+    "convvae": {
+        "filters": [*CONV_FILTERS],
+        "hidden_units": [CONV_UNITS],
+        "latent_size": LATENT_SIZE,
     },
-    "vae": {"hidden_units": (VAE_UNITS,), "latent_size": LATENT_SIZE},
+    "dcgan": {"latent_size": NOISE_SIZE, "filters": DCGAN_FILTERS},
     "wgan_gp": {"latent_size": NOISE_SIZE},
 }
 IMAGES = {
@@ -53,25 +70,26 @@ IMAGES = {
     "learning_rate": LEARNING_RATE,
     "momentum": MOMENTUM,
     "weight_decay": WEIGHT_DECAY,
+    "steps_per_call": 1,  # as in the CPU's recipes of large networks
 }
-TEXTS = {"optimizer": "adam", "learning_rate": ADAM_RATE, "max_tokens": TOKENS}
+TEXTS = {"optimizer": "adam", "learning_rate": ADAM_RATE}
+VAES = {"task": "reconstruct", "optimizer": "adam", "learning_rate": ADAM_RATE}
+GANS = {"task": "generate", "optimizer": "adam", "learning_rate": GAN_RATE}
 # Settings of the networks that are not classifiers of images.
 SETTINGS: dict[str, dict[str, Any]] = {
     "lstm": TEXTS,
-    "vae": {
-        "task": "reconstruct",
-        "optimizer": "adam",
-        "learning_rate": ADAM_RATE,
-        "steps_per_call": 10,  # as its recipe has it
-    },
+    "lstm400": TEXTS,
+    "vae": VAES,
+    "convvae": VAES,
+    "dcgan": {**GANS, "objective": "gan", "beta_1": DCGAN_BETA},
     "wgan_gp": {
-        "task": "generate",
-        "optimizer": "adam",
-        "learning_rate": GAN_RATE,
+        **GANS,
+        "objective": "wgan_gp",
         "beta_1": 0.0,
         "beta_2": 0.9,
         "critic_steps": CRITIC_STEPS,
         "penalty": PENALTY,
+        "steps_per_call": 1,
     },
 }
 
@@ -83,14 +101,14 @@ def train(job: Job, turns: Turns) -> None:
     inputs, labels = job.examples()
     settings = recipe.build(
         {
-            "network": job.network,
+            "network": NAMES.get(job.network, job.network),
+            "network_options": OPTIONS[job.network],
             "data": "benchmark",
             "epochs": 1,
             "batch_size": job.batch_size,
             "schedule": "constant",
             "precision": job.contender.precision,
-            "steps_per_call": 1,  # as in the CPU's recipes of large networks
-            "fast_kernels": job.contender.name.startswith("ours"),
+            "max_tokens": job.tokens,
             **SETTINGS.get(job.network, IMAGES),
         }
     )
@@ -100,9 +118,15 @@ def train(job: Job, turns: Turns) -> None:
     splits = data.Splits(
         "benchmark", names, examples, examples, lambda: examples, "", ()
     )
-    network, trained = _build(job, splits, classes)
-    task = TASKS[settings.task](network, settings, splits)
-    turns.introduce(parameters=sum(math.prod(v.shape) for v in trained))
+    built, trained = _build(settings, splits, classes)
+    options = settings.network_options
+    count = operations.of_step(job, built, options, classes)
+    task = TASKS[settings.task](built, settings, splits)
+    turns.introduce(
+        parameters=sum(math.prod(v.shape) for v in trained),
+        operations=count,
+        infer=_inference(job, settings, task, inputs[: job.batch_size]),
+    )
     steps = len(inputs) // math.prod(task.batch_shape)
     for epoch in itertools.count():
         order = task.order(epoch, steps * math.prod(task.batch_shape)).astype("int32")
@@ -123,12 +147,54 @@ def train(job: Job, turns: Turns) -> None:
                 turns.step_done(losses[task.logs[0]] / count)
 
 
-def _build(job: Job, splits: data.Splits, classes: int) -> tuple[Any, list]:
+def _build(settings, splits, classes) -> tuple[Any, list]:
     """Return the network, or a GAN's pair, and the variables that are trained."""
-    options = OPTIONS[job.network]
-    if job.network in networks.PAIRS:
+    options = settings.network_options
+    if settings.network in networks.PAIRS:
         shape = splits.train.inputs.shape[1:]
-        pair = networks.create_pair(job.network, shape, **options)
+        pair = networks.create_pair(settings.network, shape, **options)
         return pair, [v for part in pair for v in part.trainable_variables]
-    network = networks.create(job.network, splits.input_shape, classes, **options)
+    network = networks.create(settings.network, splits.input_shape, classes, **options)
     return network, network.trainable_variables
+
+
+def _inference(job, settings, task, batch) -> Callable[[], np.ndarray] | None:
+    """Return what infers a batch by the run's files, as `classicnets predict`,
+    `reconstruct` and `sample` do; they are in float32, whatever it was trained in."""
+    if job.contender.precision != "float32":
+        return None
+    opened: list[Callable[[], np.ndarray]] = []
+
+    def infer():
+        if not opened:  # the training is over
+            opened.append(_open(job, settings, task, batch))
+        return opened[0]()
+
+    return infer
+
+
+def _open(job, settings, task, batch):
+    """Write the run's networks, and read them again."""
+    folder = pathlib.Path(job.log).parent / "runs"
+    text = recipe.to_toml(settings)
+    described = environment.describe("", "")
+    run = runs.create(folder, job.contender.name, 0, text, described)
+    for name, model in task.export().items():
+        run.save_model(name, model)
+    if settings.task == "classify":
+        return lambda: evaluation.logits(run, batch)
+    if settings.task == "reconstruct":
+        encoder, decoder = run.load("encoder"), run.load("decoder")
+
+        def reconstruct():
+            codes = encoder.predict_on_batch(batch)
+            return decoder.predict_on_batch(codes[0])
+
+        return reconstruct
+    generator, source = run.load("generator"), np.random.default_rng(0)
+
+    def sample():
+        noise = source.standard_normal((job.batch_size, NOISE_SIZE), np.float32)
+        return generator.predict_on_batch(noise)
+
+    return sample

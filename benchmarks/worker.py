@@ -1,28 +1,34 @@
-"""A contender is a process of its own that trains while it is told to and waits else.
+"""A contender is a process of its own that computes while it is told to and waits else.
 
 A process, because the backend of Keras cannot be changed within one, and one that
 lives as long as its row, because compiling is not part of a step.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import multiprocessing
 import os
 import pathlib
+import re
+import resource
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
-START_SECONDS = 600.0  # to import and build, and for each order to train
+START_SECONDS = 240.0  # to import and build, and for the step that compiles
+TURN_SECONDS = 600.0
 END_SECONDS = 10.0
-TEXT_NETWORKS = ("lstm",)
+CLASSIFIERS = ("resnet18", "vgg19_bn", "resnet20")  # of images
+TEXT_NETWORKS = ("lstm", "lstm400")
 # What the others learn from, where it is not photos of 32x32x3.
-DIGITS, FACES = ("vae",), ("wgan_gp",)
+DIGITS, FACES = ("vae", "convvae", "dcgan"), ("wgan_gp",)
 # Images.
 CLASSES = 100
 LEARNING_RATE = 0.01
@@ -33,17 +39,23 @@ CROP_PADDING = 4  # pixels on each side
 TEXT_CLASSES = 2
 VOCABULARY = 20_000
 TOKENS = 100
+LONG_TOKENS = 400  # of lstm400
 EMBEDDING = 100
 UNITS = (64, 64)
 DROPOUT = 0.5
 ADAM_RATE = 1e-3
 # A VAE and a WGAN-GP: the shapes of the script of 2021, with layer norm in the critic.
+# A convolutional VAE and a DCGAN: those of the recipes on MNIST.
 VAE_UNITS = 128
 LATENT_SIZE = 20
+CONV_FILTERS = (32, 64)
+CONV_UNITS = 256
 NOISE_SIZE = 100
 CRITIC_STEPS = 5  # a step is that many of the critic and one of the generator
 PENALTY = 10.0
 GAN_RATE = 2e-4
+DCGAN_FILTERS = 32
+DCGAN_BETA = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +85,12 @@ class Job:
 
     Args:
         contender: Who trains.
-        network: "resnet18", "vgg19_bn", "resnet20", "lstm", "vae" or "wgan_gp".
+        network: One of `benchmarks.rounds.NETWORKS`.
         batch_size: Examples a step.
         data: A `.npz` file with `inputs`, images (n, side, side, channels) uint8 or
-            tokens (n, TOKENS) int32, and `labels` (n,) int32.
+            tokens (n, length) int32, and `labels` (n,) int32.
         log: A file for what its libraries have to say.
+        device: "cpu" or "gpu".
     """
 
     contender: Contender
@@ -85,11 +98,17 @@ class Job:
     batch_size: int
     data: str
     log: str
+    device: str = "cpu"
 
     def examples(self) -> tuple[np.ndarray, np.ndarray]:
         """Return inputs and labels."""
         with np.load(self.data, allow_pickle=False) as file:
             return file["inputs"], file["labels"]
+
+    @property
+    def tokens(self) -> int:
+        """The length of a text."""
+        return LONG_TOKENS if self.network == "lstm400" else TOKENS
 
     @property
     def on_texts(self) -> bool:
@@ -106,6 +125,10 @@ class NotAvailable(Exception):  # noqa: N818  (it is an answer, not a fault)
     """A contender cannot train here; the text says why."""
 
 
+class TrainingOver(Exception):  # noqa: N818  (it is an order, not a fault)
+    """No more steps are wanted: leaves a training loop, wherever it is."""
+
+
 class Worker:
     """A contender's process, seen from the one that measures."""
 
@@ -117,17 +140,21 @@ class Worker:
         self.process.start()
         theirs.close()  # so that its death closes the pipe
 
-    def parameters(self) -> int:
-        """Wait until everything is built; return how many parameters it trains."""
-        return self._answer()["parameters"]
+    def introduction(self) -> dict[str, Any]:
+        """Wait until everything is built; return what `Turns.introduce` was given."""
+        return self._answer(START_SECONDS)
 
-    def train(self, steps: int) -> dict[str, Any]:
-        """Train and return `seconds` a step, the last `loss`, and a `note`."""
-        try:
-            self.pipe.send(steps)
-        except OSError:
-            raise NotAvailable(self._death()) from None
-        return self._answer()
+    def train(self, steps: int, limit: float = TURN_SECONDS) -> dict[str, Any]:
+        """Train and return `seconds` a step, the last loss as `value`, the `peak` of
+        its memory in MiB, and a `note`."""
+        return self._order("train", steps, limit)
+
+    def infer(self, steps: int, limit: float = TURN_SECONDS) -> dict[str, Any]:
+        """Infer `steps` batches; return the same, where `value` is the outputs' mean.
+
+        It trains no more after that.
+        """
+        return self._order("infer", steps, limit)
 
     def stop(self) -> None:
         """End the process; it may have ended before."""
@@ -137,9 +164,17 @@ class Worker:
             self.process.terminate()
             self.process.join()
 
-    def _answer(self):
-        if not self.pipe.poll(START_SECONDS):
-            raise NotAvailable(f"no answer in {START_SECONDS:.0f} s")
+    def _order(self, kind, steps, limit):
+        try:
+            self.pipe.send((kind, steps))
+        except OSError:
+            raise NotAvailable(self._death()) from None
+        return self._answer(limit)
+
+    def _answer(self, limit):
+        if not self.pipe.poll(limit):
+            self.process.terminate()  # it would not see that the pipe is closed
+            raise NotAvailable(f"no answer in {limit:.0f} s")
         try:
             answer = self.pipe.recv()
         except (EOFError, OSError):
@@ -161,60 +196,122 @@ class Turns:
 
     def __init__(self, pipe: Connection):
         self.pipe = pipe
-        self.steps = self.left = 0
+        self.kind, self.steps, self.left = "train", 0, 0
         self.started = 0.0
         self.note = ""  # what a reader should know of how this one trains
+        self.imported = 0.0  # MiB
+        self.infer: Callable[[], np.ndarray] | None = None
 
-    def introduce(self, *, parameters: int) -> None:
+    def introduce(
+        self,
+        *,
+        parameters: int,
+        operations: float = 0.0,
+        infer: Callable[[], np.ndarray] | None = None,
+    ) -> None:
         """Say that everything is built, and wait for the first turn.
 
         Args:
             parameters: Trained ones, which must be the same for all contenders.
+            operations: Of a step, as `benchmarks.operations` counts; 0: not counted.
+            infer: Returns the outputs for one batch; None: it does not infer.
         """
-        self.pipe.send({"parameters": parameters})
+        self.infer = infer
+        self.pipe.send(
+            {
+                "parameters": parameters,
+                "operations": operations,
+                "infers": infer is not None,
+                "imported": self.imported,
+            }
+        )
         self._wait()
 
-    def step_done(self, loss: Any) -> None:
+    def step_done(self, loss: Any, seconds: float | None = None) -> None:
         """Count a step; after the last of a turn, answer and wait for the next.
 
         Args:
             loss: Anything that `float` takes.
+            seconds: Of a step, where the contender has its own way to take them.
+
+        Raises:
+            TrainingOver: When no more steps are wanted.
         """
         self.left -= 1
-        if self.left:
-            return
-        value = float(loss)  # a device that runs behind is waited for
-        seconds = (time.perf_counter() - self.started) / self.steps
-        self.pipe.send({"seconds": seconds, "loss": value, "note": self.note})
-        self._wait()
+        if not self.left:
+            self._answer(
+                float(loss), seconds
+            )  # a device that runs behind is waited for
+            self._wait()
+
+    def infer_in_turns(self, batch_size: int) -> None:
+        """Infer until the pipe is closed."""
+        while self.infer:
+            for _ in range(self.steps):
+                outputs = self.infer()
+            if len(outputs) != batch_size:
+                raise ValueError(f"{batch_size} outputs must come, got {len(outputs)}.")
+            self._answer(float(np.mean(outputs, dtype=np.float64)))
+            self._receive()
+
+    def _answer(self, value, seconds=None):
+        elapsed = (time.perf_counter() - self.started) / self.steps
+        self.pipe.send(
+            {
+                "seconds": elapsed if seconds is None else seconds,
+                "value": value,
+                "note": self.note,
+                "peak": peak_memory(),
+            }
+        )
 
     def _wait(self):
+        self._receive()
+        if self.kind == "infer":
+            raise TrainingOver
+
+    def _receive(self):
         try:
-            self.steps = self.left = self.pipe.recv()
+            self.kind, self.steps = self.pipe.recv()
         except (EOFError, OSError):  # nobody measures any more
             raise SystemExit from None
+        self.left = self.steps
         self.started = time.perf_counter()
 
 
-def choose_backend(backend: str) -> None:
-    """Make Keras, which is not imported yet, compute with `backend` on the CPU."""
-    os.environ |= {
-        "KERAS_BACKEND": backend,
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "-1",  # these are measurements of the CPU
-        "JAX_PLATFORMS": "cpu",
-    }
+def peak_memory() -> float:
+    """Return the most memory that this process has had resident, in MiB."""
+    try:
+        text = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", text)[0]) / 1024
+    except (OSError, IndexError):
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def choose_backend(backend: str, device: str = "cpu") -> None:
+    """Make Keras, not imported yet, compute with `backend` on "cpu" or "gpu"."""
+    os.environ |= {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if device == "cpu":
+        os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    else:  # contenders share its memory
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
 
 
 def work(pipe: Connection, job: Job) -> None:
-    """Train in this process until the pipe is closed."""
+    """Train, then infer, in this process until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that measures ends us
     log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    choose_backend(job.contender.backend)
+    choose_backend(job.contender.backend, job.device)
+    turns = Turns(pipe)
     try:
-        importlib.import_module(job.contender.module).train(job, Turns(pipe))
+        module = importlib.import_module(job.contender.module)
+        turns.imported = peak_memory()
+        with contextlib.suppress(TrainingOver):
+            module.train(job, turns)
+        turns.infer_in_turns(job.batch_size)
     except Exception as error:
         traceback.print_exc()
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -1,12 +1,17 @@
-"""Loops of 2021 for a VAE and a WGAN-GP: tf.data, GradientTape, nothing compiled."""
+"""Loops of 2021 for VAEs and GANs: tf.data, GradientTape, nothing compiled."""
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 from tensorflow.keras import layers
 
 from benchmarks.worker import (
     ADAM_RATE,
+    CONV_FILTERS,
+    CONV_UNITS,
     CRITIC_STEPS,
+    DCGAN_BETA,
+    DCGAN_FILTERS,
     GAN_RATE,
     LATENT_SIZE,
     NOISE_SIZE,
@@ -18,14 +23,11 @@ from benchmarks.worker import (
 
 
 class VAE(keras.Model):
-    def __init__(self):
+    def __init__(self, encoder, decoder):
         super().__init__()
-        self.encoder = layers.Dense(VAE_UNITS, activation="relu")
+        self.encoder, self.decoder = encoder, decoder
         self.mean = layers.Dense(LATENT_SIZE)
         self.log_variance = layers.Dense(LATENT_SIZE)
-        self.decoder = keras.Sequential(
-            [layers.Dense(VAE_UNITS, activation="relu"), layers.Dense(784)]
-        )
 
     def call(self, x):
         h = self.encoder(x)
@@ -34,15 +36,50 @@ class VAE(keras.Model):
         return self.decoder(z), mean, log_variance
 
 
+def dense_vae():
+    encoder = [layers.Flatten(), layers.Dense(VAE_UNITS, activation="relu")]
+    decoder = [
+        layers.Dense(VAE_UNITS, activation="relu"),
+        layers.Dense(784),
+        layers.Reshape((28, 28, 1)),
+    ]
+    return VAE(keras.Sequential(encoder), keras.Sequential(decoder))
+
+
+def conv_vae():
+    first, second = CONV_FILTERS
+    relu = {"activation": "relu"}
+    encoder = [
+        layers.Conv2D(first, 4, 2, padding="same", **relu),
+        layers.Conv2D(second, 4, 2, padding="same", **relu),
+        layers.Flatten(),
+        layers.Dense(CONV_UNITS, **relu),
+    ]
+    decoder = [
+        layers.Dense(CONV_UNITS, **relu),
+        layers.Dense(7 * 7 * second, **relu),
+        layers.Reshape((7, 7, second)),
+        layers.Conv2DTranspose(first, 4, 2, padding="same", **relu),
+        layers.Conv2DTranspose(1, 4, 2, padding="same"),
+    ]
+    return VAE(keras.Sequential(encoder), keras.Sequential(decoder))
+
+
 def train_vae(images, job, turns):
-    model, optimizer = VAE(), keras.optimizers.Adam(ADAM_RATE)
-    model(tf.zeros((1, 784)))
-    turns.introduce(parameters=parameters(model))
+    model = conv_vae() if job.network == "convvae" else dense_vae()
+    optimizer = keras.optimizers.Adam(ADAM_RATE)
+    model(tf.zeros((1, 28, 28, 1)))
+
+    def reconstruct():
+        x = tf.cast(images[: job.batch_size], tf.float32) / 255.0
+        log_odds = model.decoder(model.mean(model.encoder(x)))
+        return to_pixels(tf.sigmoid(log_odds) * 255.0)
+
+    turns.introduce(parameters=parameters(model), infer=reconstruct)
     x = tf.cast(images, tf.float32) / 255.0
     batches = tf.data.Dataset.from_tensor_slices(x).shuffle(job.batch_size * 5)
     while True:
         for x in batches.batch(job.batch_size, drop_remainder=True):
-            x = tf.reshape(x, [-1, 784])
             with tf.GradientTape() as tape:
                 log_odds, mean, log_variance = model(x)
                 loss = tf.nn.sigmoid_cross_entropy_with_logits(x, log_odds)
@@ -98,35 +135,91 @@ def gradient_penalty(critic, real, fake):
     return tf.reduce_mean((tf.norm(gradients, axis=1) - 1) ** 2)
 
 
-def train_wgan_gp(images, job, turns):
-    generator, critic = Generator(), Critic()
-    generator(tf.zeros((1, NOISE_SIZE)))
-    critic(tf.zeros((1, 64, 64, 3)))
-    turns.introduce(parameters=parameters(generator) + parameters(critic))
-    for_generator, for_critic = (
-        keras.optimizers.Adam(GAN_RATE, beta_1=0.0, beta_2=0.9) for _ in range(2)
+def dcgan_generator():
+    return keras.Sequential(
+        [
+            keras.Input((NOISE_SIZE,)),
+            layers.Dense(7 * 7 * 2 * DCGAN_FILTERS, use_bias=False),
+            layers.Reshape((7, 7, 2 * DCGAN_FILTERS)),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2DTranspose(DCGAN_FILTERS, 4, 2, "same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Conv2DTranspose(1, 4, 2, "same", activation="tanh"),
+        ]
     )
+
+
+def dcgan_discriminator():
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(DCGAN_FILTERS, 4, 2, "same"),
+            layers.LeakyReLU(0.2),
+            layers.Conv2D(2 * DCGAN_FILTERS, 4, 2, "same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.LeakyReLU(0.2),
+            layers.Flatten(),
+            layers.Dense(1),
+        ]
+    )
+
+
+def train_gan(images, job, turns):
+    penalized = job.network == "wgan_gp"
+    if penalized:
+        generator, critic, rates = Generator(), Critic(), (0.0, 0.9)
+    else:
+        generator, critic = dcgan_generator(), dcgan_discriminator()
+        rates = (DCGAN_BETA, 0.999)
+    shape = [job.batch_size, NOISE_SIZE]
+    generator(tf.zeros((1, NOISE_SIZE)))
+    critic(tf.zeros((1, *images.shape[1:])))
+
+    def sample():
+        made = generator(tf.random.normal(shape), training=False)
+        return to_pixels(made * 127.5 + 127.5)
+
+    count = parameters(generator) + parameters(critic)
+    turns.introduce(parameters=count, infer=sample)
+    for_generator, for_critic = (
+        keras.optimizers.Adam(GAN_RATE, *rates) for _ in range(2)
+    )
+    entropy = keras.losses.BinaryCrossentropy(from_logits=True)
     batches = tf.data.Dataset.from_tensor_slices(images).shuffle(1000)
     batches = batches.map(lambda x: tf.cast(x, tf.float32) / 127.5 - 1.0, -1)
     batches = batches.batch(job.batch_size, drop_remainder=True).repeat().prefetch(-1)
     batches = iter(batches)
-    shape = [job.batch_size, NOISE_SIZE]
     while True:
-        for _ in range(CRITIC_STEPS):
+        for _ in range(CRITIC_STEPS if penalized else 1):
             noise, real = tf.random.normal(shape), next(batches)
             with tf.GradientTape() as tape:
                 fake = generator(noise, training=True)
-                loss = tf.reduce_mean(critic(fake, training=True))
-                loss -= tf.reduce_mean(critic(real, training=True))
-                loss += PENALTY * gradient_penalty(critic, real, fake)
+                of_fake = critic(fake, training=True)
+                of_real = critic(real, training=True)
+                if penalized:
+                    loss = tf.reduce_mean(of_fake) - tf.reduce_mean(of_real)
+                    loss += PENALTY * gradient_penalty(critic, real, fake)
+                else:
+                    loss = entropy(tf.ones_like(of_real), of_real)
+                    loss += entropy(tf.zeros_like(of_fake), of_fake)
             gradients = tape.gradient(loss, critic.trainable_variables)
             for_critic.apply_gradients(zip(gradients, critic.trainable_variables))
         with tf.GradientTape() as tape:
             fake = generator(tf.random.normal(shape), training=True)
-            loss = -tf.reduce_mean(critic(fake, training=True))
+            scores = critic(fake, training=True)
+            if penalized:
+                loss = -tf.reduce_mean(scores)
+            else:
+                loss = entropy(tf.ones_like(scores), scores)
         gradients = tape.gradient(loss, generator.trainable_variables)
         for_generator.apply_gradients(zip(gradients, generator.trainable_variables))
         turns.step_done(loss)
+
+
+def to_pixels(images):
+    return np.uint8(tf.round(images))
 
 
 def parameters(model):
@@ -137,4 +230,5 @@ def train(job: Job, turns: Turns) -> None:
     """Train until `turns` ends it."""
     tf.random.set_seed(0)
     images, _ = job.examples()
-    {"vae": train_vae, "wgan_gp": train_wgan_gp}[job.network](images, job, turns)
+    loop = train_vae if job.network in ("vae", "convvae") else train_gan
+    loop(images, job, turns)

@@ -102,6 +102,7 @@ NETWORKS = {
     "vgg19_bn": vgg19_bn,
     "resnet20": lambda: resnet(3, (16, 32, 64), projection=False),
     "lstm": LSTM,
+    "lstm400": LSTM,
 }
 
 
@@ -116,20 +117,20 @@ def augment(images):
     return images[number, rows[:, :, None], columns[:, None, :]]
 
 
-def augmentation(images):
-    """Return what turns raw images into a batch: augmented, scaled, channels last."""
+def scaling(images):
+    """Return what turns raw images into a batch: scaled, channels last."""
     pixels = images.float() / 255.0
     deviation, mean = torch.std_mean(pixels, dim=(0, 1, 2))
 
-    def prepare(images):
-        x = (augment(images).float() / 255.0 - mean) / deviation
+    def scale(images):
+        x = (images.float() / 255.0 - mean) / deviation
         return x.permute(0, 3, 1, 2)  # channels first in name, last in memory
 
-    return prepare
+    return scale
 
 
-def tokens_as_they_are(tokens):
-    return tokens
+def as_they_are(examples):
+    return examples
 
 
 def quickest_optimizer(model, on_texts):
@@ -170,24 +171,37 @@ def train(job: Job, turns: Turns) -> None:
         pytorch_generative.train(job, turns)
         return
     torch.manual_seed(0)
-    inputs, labels = (torch.from_numpy(array) for array in job.examples())
+    device = "cuda" if job.device == "gpu" else "cpu"
+    torch.set_default_device(device)
+    inputs, labels = (torch.from_numpy(array).to(device) for array in job.examples())
     labels = labels.long()
-    prepare = tokens_as_they_are if job.on_texts else augmentation(inputs)
+    scale, vary = scaling(inputs), augment
+    if job.on_texts:
+        scale = vary = as_they_are
     model = NETWORKS[job.network]().to(memory_format=torch.channels_last).train()
     trained = [p.numel() for p in model.parameters() if p.requires_grad]
-    turns.introduce(parameters=sum(trained))
-    # From here on no other contender computes.
+    forward = torch.compile(model) if job.contender.compiled else model
+    autocast = torch.autocast(
+        device, torch.bfloat16, enabled=job.contender.precision == "bfloat16"
+    )
+
+    @torch.inference_mode()
+    def infer():
+        model.eval()
+        with autocast:
+            logits = forward(scale(inputs[: job.batch_size]))
+        return logits.float().cpu().numpy()
+
+    turns.introduce(parameters=sum(trained), infer=infer)
+    # From here on no other contender computes, or one at most.
     optimizer, implementation = quickest_optimizer(model, job.on_texts)
     turns.note = f"{implementation} optimizer"
-    forward = torch.compile(model) if job.contender.compiled else model
     while True:
         for index in torch.randperm(len(inputs)).split(job.batch_size):
             if len(index) < job.batch_size:
                 break
-            x = prepare(inputs[index])
-            with torch.autocast(
-                "cpu", torch.bfloat16, enabled=job.contender.precision == "bfloat16"
-            ):
+            x = scale(vary(inputs[index]))
+            with autocast:
                 logits = forward(x)
             loss = functional.cross_entropy(logits.float(), labels[index])
             optimizer.zero_grad(set_to_none=True)

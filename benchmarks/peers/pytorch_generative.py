@@ -1,4 +1,4 @@
-"""A VAE and a WGAN-GP in idiomatic PyTorch: channels last, autocast, torch.compile."""
+"""VAEs and GANs in idiomatic PyTorch: channels last, autocast, torch.compile."""
 
 import itertools
 
@@ -8,7 +8,11 @@ from torch.nn import functional
 
 from benchmarks.worker import (
     ADAM_RATE,
+    CONV_FILTERS,
+    CONV_UNITS,
     CRITIC_STEPS,
+    DCGAN_BETA,
+    DCGAN_FILTERS,
     GAN_RATE,
     LATENT_SIZE,
     NOISE_SIZE,
@@ -20,31 +24,97 @@ from benchmarks.worker import (
 
 
 class VAE(nn.Module):
-    def __init__(self):
+    def __init__(self, encoder, units, decoder):
         super().__init__()
-        self.encoder = nn.Linear(784, VAE_UNITS)
-        self.mean = nn.Linear(VAE_UNITS, LATENT_SIZE)
-        self.log_variance = nn.Linear(VAE_UNITS, LATENT_SIZE)
-        self.hidden = nn.Linear(LATENT_SIZE, VAE_UNITS)
-        self.pixels = nn.Linear(VAE_UNITS, 784)
+        self.encoder, self.decoder = encoder, decoder
+        self.mean = nn.Linear(units, LATENT_SIZE)
+        self.log_variance = nn.Linear(units, LATENT_SIZE)
 
     def forward(self, x):
-        h = functional.relu(self.encoder(x))
+        h = self.encoder(x)
         mean, log_variance = self.mean(h), self.log_variance(h)
         z = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
-        log_odds = self.pixels(functional.relu(self.hidden(z)))
-        return log_odds, mean, log_variance
+        return self.decoder(z), mean, log_variance
+
+    def reconstruct(self, x):
+        return torch.sigmoid(self.decoder(self.mean(self.encoder(x))).float())
 
 
 class Reshape(nn.Module):
+    def __init__(self, *shape):
+        super().__init__()
+        self.shape = shape
+
     def forward(self, x):
-        return x.view(-1, 512, 3, 3).contiguous(memory_format=torch.channels_last)
+        x = x.view(-1, *self.shape)
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def dense_vae():
+    encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, VAE_UNITS), nn.ReLU())
+    decoder = nn.Sequential(
+        nn.Linear(LATENT_SIZE, VAE_UNITS),
+        nn.ReLU(),
+        nn.Linear(VAE_UNITS, 784),
+        nn.Unflatten(1, (1, 28, 28)),
+    )
+    return VAE(encoder, VAE_UNITS, decoder)
+
+
+def conv_vae():
+    first, second = CONV_FILTERS
+    encoder = nn.Sequential(
+        nn.Conv2d(1, first, 4, 2, 1),
+        nn.ReLU(),
+        nn.Conv2d(first, second, 4, 2, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(second * 7 * 7, CONV_UNITS),
+        nn.ReLU(),
+    )
+    decoder = nn.Sequential(
+        nn.Linear(LATENT_SIZE, CONV_UNITS),
+        nn.ReLU(),
+        nn.Linear(CONV_UNITS, second * 7 * 7),
+        nn.ReLU(),
+        Reshape(second, 7, 7),
+        nn.ConvTranspose2d(second, first, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(first, 1, 4, 2, 1),
+    )
+    return VAE(encoder, CONV_UNITS, decoder)
+
+
+def dcgan_generator():
+    return nn.Sequential(
+        nn.Linear(NOISE_SIZE, 2 * DCGAN_FILTERS * 7 * 7, bias=False),
+        Reshape(2 * DCGAN_FILTERS, 7, 7),
+        nn.BatchNorm2d(2 * DCGAN_FILTERS),
+        nn.ReLU(),
+        nn.ConvTranspose2d(2 * DCGAN_FILTERS, DCGAN_FILTERS, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(DCGAN_FILTERS),
+        nn.ReLU(),
+        nn.ConvTranspose2d(DCGAN_FILTERS, 1, 4, 2, 1),
+        nn.Tanh(),
+    )
+
+
+def dcgan_discriminator():
+    return nn.Sequential(
+        nn.Conv2d(1, DCGAN_FILTERS, 4, 2, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(DCGAN_FILTERS, 2 * DCGAN_FILTERS, 4, 2, 1, bias=False),
+        nn.BatchNorm2d(2 * DCGAN_FILTERS),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+        nn.Linear(2 * DCGAN_FILTERS * 7 * 7, 1),
+    )
 
 
 def wgan_generator():
     return nn.Sequential(
         nn.Linear(NOISE_SIZE, 512 * 3 * 3),
-        Reshape(),
+        Reshape(512, 3, 3),
         nn.LeakyReLU(0.2),
         nn.ConvTranspose2d(512, 256, 3, 3, bias=False),
         nn.BatchNorm2d(256),
@@ -73,12 +143,21 @@ def wgan_critic():
 
 
 def train_vae(images, job, turns, autocast):
-    model = VAE()
-    turns.introduce(parameters=parameters(model))
-    forward = torch.compile(model) if job.contender.compiled else model
+    build = conv_vae if job.network == "convvae" else dense_vae
+    model = build().to(memory_format=torch.channels_last)
+    compiled = job.contender.compiled
+    again = torch.compile(model.reconstruct) if compiled else model.reconstruct
+
+    @torch.inference_mode()
+    def reconstruct():
+        with autocast():
+            return to_pixels(again(scaled(images[: job.batch_size])) * 255.0)
+
+    turns.introduce(parameters=parameters(model), infer=reconstruct)
+    forward = torch.compile(model) if compiled else model
     optimizer = torch.optim.Adam(model.parameters(), ADAM_RATE, fused=True)
     for index in epochs(len(images), job.batch_size):
-        x = images[index].view(-1, 784).float() / 255.0
+        x = scaled(images[index])
         with autocast():
             log_odds, mean, log_variance = forward(x)
         mean, log_variance = mean.float(), log_variance.float()
@@ -93,49 +172,83 @@ def train_vae(images, job, turns, autocast):
         turns.step_done(loss.detach())
 
 
-def train_wgan_gp(images, job, turns, autocast):
+def scaled(images):
+    return images.permute(0, 3, 1, 2).float() / 255.0
+
+
+def train_gan(images, job, turns, autocast):
+    penalized = job.network == "wgan_gp"
+    builds = (wgan_generator, wgan_critic)
+    if not penalized:
+        builds = (dcgan_generator, dcgan_discriminator)
     generator, critic = (
-        build().to(memory_format=torch.channels_last)
-        for build in (wgan_generator, wgan_critic)
+        build().to(memory_format=torch.channels_last) for build in builds
     )
-    turns.introduce(parameters=parameters(generator) + parameters(critic))
     compiled = job.contender.compiled
     generate = torch.compile(generator) if compiled else generator
     # What torch.compile makes cannot be differentiated twice: the penalty's pass is
     # eager, the two others are not.
     score = torch.compile(critic) if compiled else critic
+
+    @torch.inference_mode()
+    def sample():
+        generator.eval()
+        with autocast():
+            made = generate(torch.randn(job.batch_size, NOISE_SIZE)).float()
+        return to_pixels(made * 127.5 + 127.5)
+
+    count = parameters(generator) + parameters(critic)
+    turns.introduce(parameters=count, infer=sample)
+    rates = (0.0, 0.9) if penalized else (DCGAN_BETA, 0.999)
     for_generator, for_critic = (
-        torch.optim.Adam(part.parameters(), GAN_RATE, betas=(0.0, 0.9), fused=True)
+        torch.optim.Adam(part.parameters(), GAN_RATE, betas=rates, fused=True)
         for part in (generator, critic)
     )
     batches = epochs(len(images), job.batch_size)
     while True:
-        for _ in range(CRITIC_STEPS):
+        for _ in range(CRITIC_STEPS if penalized else 1):
             real = images[next(batches)].permute(0, 3, 1, 2).float() / 127.5 - 1.0
             with autocast():
                 with torch.no_grad():
                     fake = generate(torch.randn(len(real), NOISE_SIZE)).float()
-                distance = score(real).float().mean() - score(fake).float().mean()
-                mix = torch.rand(len(real), 1, 1, 1)
-                between = (mix * real + (1 - mix) * fake).requires_grad_()
-                total = critic(between).float().sum()
-            (gradients,) = torch.autograd.grad(total, between, create_graph=True)
-            norms = gradients.flatten(1).norm(dim=1)
-            loss = PENALTY * ((norms - 1) ** 2).mean() - distance
+                of_real, of_fake = score(real).float(), score(fake).float()
+            if penalized:
+                loss = of_fake.mean() - of_real.mean()
+                with autocast():
+                    loss += PENALTY * gradient_penalty(critic, real, fake)
+            else:
+                loss = entropy(of_real, 1.0) + entropy(of_fake, 0.0)
             for_critic.zero_grad(set_to_none=True)
             loss.backward()
             for_critic.step()
         for parameter in critic.parameters():
             parameter.requires_grad_(False)
         with autocast():
-            loss = -score(generate(torch.randn(job.batch_size, NOISE_SIZE)))
-        loss = loss.float().mean()
+            scores = score(generate(torch.randn(job.batch_size, NOISE_SIZE))).float()
+        loss = -scores.mean() if penalized else entropy(scores, 1.0)
         for_generator.zero_grad(set_to_none=True)
         loss.backward()
         for_generator.step()
         for parameter in critic.parameters():
             parameter.requires_grad_(True)
         turns.step_done(loss.detach())
+
+
+def gradient_penalty(critic, real, fake):
+    mix = torch.rand(len(real), 1, 1, 1)
+    between = (mix * real + (1 - mix) * fake).requires_grad_()
+    total = critic(between).float().sum()
+    (gradients,) = torch.autograd.grad(total, between, create_graph=True)
+    return ((gradients.flatten(1).norm(dim=1) - 1) ** 2).mean()
+
+
+def entropy(scores, label):
+    labels = torch.full_like(scores, label)
+    return functional.binary_cross_entropy_with_logits(scores, labels)
+
+
+def to_pixels(images):
+    return images.round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def epochs(examples, batch_size):
@@ -153,12 +266,14 @@ def parameters(model):
 def train(job: Job, turns: Turns) -> None:
     """Train until `turns` ends it."""
     torch.manual_seed(0)
-    images = torch.from_numpy(job.examples()[0])
+    device = "cuda" if job.device == "gpu" else "cpu"
+    torch.set_default_device(device)
+    images = torch.from_numpy(job.examples()[0]).to(device)
     turns.note = "fused optimizer"
 
     def autocast():
         enabled = job.contender.precision == "bfloat16"
-        return torch.autocast("cpu", torch.bfloat16, enabled=enabled)
+        return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
-    loops = {"vae": train_vae, "wgan_gp": train_wgan_gp}
-    loops[job.network](images, job, turns, autocast)
+    loop = train_vae if job.network in ("vae", "convvae") else train_gan
+    loop(images, job, turns, autocast)
