@@ -28,7 +28,7 @@ PARTS = {
     "benchmarks-quality.md": "seconds to a quality",
     "benchmarks-folders.md": "a folder of images",
     "benchmarks-startup.md": "the start of a command and of a training",
-    "benchmarks-growth.md": "time and memory as the work grows",
+    "growth.md": "time and memory as the work grows",
     "reliability.md": "what checkpoints cost",
 }
 
