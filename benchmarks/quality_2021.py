@@ -63,10 +63,9 @@ def train_vae(clock: Clock) -> None:
         tf.cast(np.asarray(part.inputs), tf.float32) / 255.0
         for part in (splits.train, splits.validation)
     )
-    judged = tf.reshape(judged, [-1, 784])
     batches = tf.data.Dataset.from_tensor_slices(images).shuffle(VAE_BATCH * 5)
     batches = batches.batch(VAE_BATCH)
-    model, optimizer = eager_2021.VAE(), optimizers.Adam(ADAM_RATE)
+    model, optimizer = eager_2021.dense_vae(), optimizers.Adam(ADAM_RATE)
     model(judged[:1])
 
     def negative_elbo(x):
@@ -78,7 +77,6 @@ def train_vae(clock: Clock) -> None:
     clock.start()
     for _ in range(clock.race.most_epochs):
         for x in batches:
-            x = tf.reshape(x, [-1, 784])
             with tf.GradientTape() as tape:
                 loss = negative_elbo(x)
             gradients = tape.gradient(loss, model.trainable_variables)
