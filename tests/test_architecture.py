@@ -43,14 +43,24 @@ ARROWS = {
         *("loop", "run", "recipe", "data", "networks", "tasks", "engine"),
         "environment",
     },
+    "crossval_folder": {"run", "recipe"},
+    "report_crossval": {"crossval_folder", "report", "figures", "run", "recipe"},
+    "crossval": {
+        *("training", "evaluation", "report", "report_crossval", "crossval_folder"),
+        *("data", "run", "recipe"),
+    },
     "environment": set(),
     "doctor": {"networks", "engine", "data", "objectives", "environment"},
     "cli": {
         *("training", "evaluation", "report", "doctor", "figures", "pictures"),
         *("recipe", "run", "data", "networks", "sampling"),
+        *("crossval", "crossval_folder", "report_crossval"),
     },
     "__main__": {"cli"},
-    "__init__": {"evaluation", "networks", "recipe", "run", "sampling", "training"},
+    "__init__": {
+        *("evaluation", "networks", "recipe", "run", "sampling", "training"),
+        "crossval",
+    },
 }
 # The one arrow that points up: Run.evaluate, when it is called.
 UPWARD = ("run", "evaluation")
@@ -60,7 +70,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # Importing Keras starts a backend, so only these do it at their top.
 START_KERAS = {
     *("networks", "tasks", "engine", "training", "evaluation", "checkpoint"),
-    *("loop", "objectives", "optimization", "judging"),
+    *("loop", "objectives", "optimization", "judging", "crossval"),
     # A part of the compiled step that data/ itself does not import.
     "data/augmentation.py",
 }

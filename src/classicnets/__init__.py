@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from classicnets.crossval import cross_validate as cross_validate
     from classicnets.errors import RunError as RunError
     from classicnets.errors import Stopped as Stopped
     from classicnets.errors import UserError as UserError
@@ -37,6 +38,7 @@ _HOME = {
     "UserError": "errors",
     "create": "networks",
     "create_pair": "networks",
+    "cross_validate": "crossval",
     "evaluate": "evaluation",
     "interpolate": "sampling",
     "predict": "evaluation",

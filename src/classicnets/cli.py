@@ -139,6 +139,40 @@ def train(recipe, data, changes, seed, backend, runs, name) -> None:
 
 
 @commands.command()
+@click.argument("recipe")
+@click.option("--folds", default=5, help="How many; 5 by default.")
+@click.option(
+    "--groups", default="", help="Kept in one fold: a table's column, a file of lines."
+)
+@click.option("--data", help="A set's name, a file, or a folder of classes.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change it.")
+@click.option("--seed", type=click.IntRange(0))
+@click.option("--backend", type=click.Choice(BACKENDS))
+@click.option("--runs", default="runs", help="Folder for the folds' folder.")
+@click.option("--name", help="Its name; the recipe's by default.")
+def crossval(recipe, folds, groups, data, changes, seed, backend, runs, name) -> None:
+    """Train a RECIPE once a fold, and judge each on the fold held out.
+
+    The same command again goes on where an unfinished one was stopped.
+    """
+    from classicnets import recipe as recipes
+
+    loaded = recipes.load(recipe, changes)
+    with _backend(backend):
+        from classicnets import crossval
+    overrides = {"data": data, "seed": seed}
+    found = crossval.cross_validate(
+        loaded,
+        folds=folds,
+        groups=groups,
+        runs=runs,
+        name=name or Path(recipe).stem,
+        **{key: value for key, value in overrides.items() if value is not None},
+    )
+    _print_folds(found)
+
+
+@commands.command()
 @click.argument("run")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change it.")
 @click.option(
@@ -149,10 +183,15 @@ def train(recipe, data, changes, seed, backend, runs, name) -> None:
 )
 @click.option("--backend", type=click.Choice(BACKENDS))
 def resume(run, changes, allow_changed, backend) -> None:
-    """Go on with a stopped RUN, exactly where it stopped.
+    """Go on with a stopped RUN or cross-validation, exactly where it stopped.
 
     --set epochs=N makes a training longer.
     """
+    from classicnets import crossval_folder
+
+    if crossval_folder.is_one(run):
+        _resume_folds(run, changes or allow_changed, backend)
+        return
     opened = _open(run)
     from classicnets import recipe as recipes
 
@@ -292,10 +331,14 @@ def interpolate(run, rows, steps, seed, output, backend) -> None:
 @commands.command()
 @click.argument("run")
 def report(run) -> None:
-    """Write a RUN's page anew."""
+    """Write the page of a RUN or a cross-validation anew."""
+    from classicnets import crossval_folder, report_crossval
     from classicnets import report as pages
 
-    click.echo(pages.write(_open(run)))
+    if crossval_folder.is_one(run):
+        click.echo(report_crossval.write(crossval_folder.CrossValidation(run)))
+    else:
+        click.echo(pages.write(_open(run)))
 
 
 @commands.group(cls=_Commands)
@@ -409,6 +452,28 @@ def _open(path: str):
     from classicnets.run import Run
 
     return Run(path)
+
+
+def _resume_folds(path: str, changes, backend: str | None) -> None:
+    from classicnets import crossval_folder
+
+    if changes:
+        raise UserError(
+            "a cross-validation goes on as it began: without --set and --allow-changed."
+        )
+    found = crossval_folder.CrossValidation(path)
+    with _backend(backend or found.backend):
+        from classicnets import crossval
+    _print_folds(crossval.resume(found))
+
+
+def _print_folds(found) -> None:
+    """Print the means over the folds, then the folder."""
+    mean, std = found.content["mean"], found.content["std"]
+    width = max(map(len, mean), default=0) + 2
+    for key, value in mean.items():
+        click.echo(f"{key:{width}}{value:.4f} ± {std[key]:.4f}")
+    click.echo(found.path)
 
 
 def _png(path: str | None) -> Path | None:

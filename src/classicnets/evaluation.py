@@ -13,6 +13,7 @@ from classicnets.data import Examples, Splits
 from classicnets.data.batches import in_batches
 from classicnets.data.images import EXTENSIONS
 from classicnets.errors import UserError
+from classicnets.recipe import Recipe
 from classicnets.run import Run
 from classicnets.tasks import bounds, classify
 
@@ -122,8 +123,15 @@ def load_data(run: Run, source: str | None = None) -> Splits:
         validation_fraction=recipe.validation_fraction,
         split_seed=recipe.split_seed,
         allow_corrupt=recipe.allow_corrupt,
-        **options,
+        **(options | _fold_of(recipe, source)),
     )
+
+
+def _fold_of(recipe: Recipe, source: str | None) -> dict[str, Any]:
+    """The options of a run of a cross-validation; other data have no such folds."""
+    if source or not recipe.folds:
+        return {}
+    return {"folds": recipe.folds, "fold": recipe.fold, "groups": recipe.groups}
 
 
 def logits(run: Run, inputs) -> np.ndarray:

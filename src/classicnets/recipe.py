@@ -50,6 +50,11 @@ class Recipe:
     text_column: str = ""  # of a table; "": guessed by its name
     label_column: str = ""
 
+    # Cross-validation: `fold` of the training split takes the place of the test.
+    folds: int = 0  # 0: none
+    fold: int = 0  # from 1 on
+    groups: str = ""  # whose examples stay together: a column or a file of lines
+
     # Augmentation of training images.
     crop_padding: int = 0  # pixels added on each side before a random crop
     flip: bool = False  # left to right, one image in two

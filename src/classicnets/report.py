@@ -50,7 +50,7 @@ def write(run: Run) -> Path:
         UserError: a file of the run is there but cannot be read.
     """
     try:
-        run.save_text("report.html", _page().render(_content(run)))
+        run.save_text("report.html", page().render(_content(run)))
     except UserError:
         raise
     except _ODD as error:
@@ -62,7 +62,8 @@ def write(run: Run) -> Path:
     return run.path / "report.html"
 
 
-def _page() -> jinja2.Template:
+def page(template: str = "report.html.j2") -> jinja2.Template:
+    """A page of this package, which shows a stranger's texts as texts."""
     # autoescape: class names and folder names are a stranger's text. Chainable: a
     # key that a run's file lacks is empty, which the page then says in words.
     pages = jinja2.Environment(
@@ -77,7 +78,7 @@ def _page() -> jinja2.Template:
     pages.filters["python"] = repr
     pages.filters["fixed"] = report_generative.fixed
     pages.filters["deviation"] = report_generative.with_deviation
-    return pages.get_template("report.html.j2")
+    return pages.get_template(template)
 
 
 def _content(run: Run) -> dict[str, Any]:
@@ -123,10 +124,7 @@ def _classification(
     return {
         "body": "report_classify.html.j2",
         "interval": _interval(measured),
-        "classes": classes,
-        "confusion": _confusion_rows(confusion),
-        "confusion_picture": _confusion_picture(confusion),
-        "confusions": _most_frequent(confusion, classes),
+        **confusions(confusion, classes),
         "worst": _worst_first(measured.get("per_class") or []),
         "worst_shown": _WORST_CLASSES,
         "samples": _samples(run, split, classes) if split else {},
@@ -134,6 +132,21 @@ def _classification(
         "is_text": (run.path / "tokenizer.json").is_file(),
         "model_path": f"{run.path.parent.name}/{run.name}/model.keras",
         "has_model": (run.path / "model.keras").is_file(),
+    }
+
+
+def confusions(counts: np.ndarray, classes: list[str]) -> dict[str, Any]:
+    """The names that report_confusion.html.j2 uses.
+
+    Args:
+        counts: (classes, classes), rows are true classes; or (0,) if unknown.
+        classes: their names.
+    """
+    return {
+        "classes": classes,
+        "confusion": _confusion_rows(counts),
+        "confusion_picture": _confusion_picture(counts),
+        "confusions": _most_frequent(counts, classes),
     }
 
 

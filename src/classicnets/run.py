@@ -83,7 +83,7 @@ class Run:
     @property
     def shown(self) -> str:
         """The folder as a person would type it."""
-        return _as_typed(self.path)
+        return as_typed(self.path)
 
     @cached_property
     def recipe(self) -> recipes.Recipe:
@@ -388,17 +388,22 @@ def create(
     Raises:
         UserError: the name cannot be a folder's name, or the folder cannot be made.
     """
-    if not re.fullmatch(r"[^\s/\\:*?\"<>|.-][^/\\:*?\"<>|\x00-\x1f]*", name):
-        raise UserError(
-            f"a run's name must be a plain folder name, got {name!r}; "
-            f"where runs go is the runs folder's to say (--runs)."
-        )
-    folder = _take_folder(Path(runs_folder), f"{name}-{seed}")
+    check_name(name)
+    folder = take_folder(Path(runs_folder), f"{name}-{seed}")
     write_atomically(folder / "recipe.toml", recipe_toml.encode())
     run = Run(folder)
     run.save_json("environment.json", environment)
     run.set_status("running")
     return run
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be a folder's name."""
+    if not re.fullmatch(r"[^\s/\\:*?\"<>|.-][^/\\:*?\"<>|\x00-\x1f]*", name):
+        raise UserError(
+            f"a run's name must be a plain folder name, got {name!r}; "
+            f"where runs go is the runs folder's to say (--runs)."
+        )
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -436,8 +441,8 @@ def _refuse_folder(path: Path) -> None:
         raise UserError(f"{path} must be a file, it is a folder.")
 
 
-def _take_folder(runs_folder: Path, name: str) -> Path:
-    """Makes the first free one of name, name-2, name-3, …"""
+def take_folder(runs_folder: Path, name: str) -> Path:
+    """Makes the first free folder of name, name-2, name-3, … and returns it."""
     attempt = 1
     while True:
         folder = runs_folder / (name if attempt == 1 else f"{name}-{attempt}")
@@ -465,11 +470,12 @@ def _nearest_run(path: Path) -> str:
             newest = max(runs, key=lambda name: runs[name].stat().st_mtime)
             close = difflib.get_close_matches(path.name, runs, n=1)
             found = folder / (close[0] if close else newest)
-            return f" Did you mean {_as_typed(found)}?"
+            return f" Did you mean {as_typed(found)}?"
     return ""
 
 
-def _as_typed(path: Path) -> str:
+def as_typed(path: Path) -> str:
+    """The path as a person would type it here."""
     inside = path.is_relative_to(Path.cwd())
     return os.path.relpath(path) if inside else str(path)
 

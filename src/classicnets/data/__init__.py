@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from classicnets.data.examples import Rows as Rows
     from classicnets.data.examples import Splits as Splits
     from classicnets.data.examples import epoch_order as epoch_order
+    from classicnets.data.folds import Fold as Fold
+    from classicnets.data.folds import splitter_name as splitter_name
     from classicnets.data.images import read_image as read_image
     from classicnets.data.loading import load as load
     from classicnets.data.loading import prepare as prepare
@@ -29,6 +31,7 @@ _HOME = {
     "DATASETS": "catalogue",
     "Dataset": "catalogue",
     "Examples": "examples",
+    "Fold": "folds",
     "Rows": "examples",
     "Splits": "examples",
     "encode": "vocabulary",
@@ -38,6 +41,7 @@ _HOME = {
     "prepare": "loading",
     "read_image": "images",
     "read_text": "texts",
+    "splitter_name": "folds",
     "word_vectors": "cooccurrence",
 }
 __all__ = list(_HOME)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from classicnets.data.examples import Examples, Splits, digest, split
+from classicnets.data.folds import Fold
 from classicnets.data.images import resize_array
 from classicnets.errors import UserError
 
@@ -43,6 +44,7 @@ def load_npz(
     channels: int,
     resize: str,
     labelled: bool = True,
+    fold: Fold | None = None,
 ) -> Splits:
     """Open a `.npz`; `x_test` stays unread until the splits' `open_test()`.
 
@@ -111,6 +113,7 @@ def load_npz(
         fingerprint=digest(*content),
         notes=notes,
         labelled=labelled,
+        fold=fold,
     )
 
 

@@ -17,9 +17,12 @@ from classicnets.errors import UserError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from classicnets.data.folds import Fold
+
 # Second words of the Philox key. Epochs use 0, 1, 2, ...: these are far from them.
 _TEST_STREAM = 0x74657374_00000000
 _VALIDATION_STREAM = 0x76616C69_00000000
+_FOLD_STREAM = 0x666F6C64_00000000
 _TEST_FRACTION = 0.2
 
 
@@ -164,6 +167,7 @@ def split(
     labelled: bool = True,
     texts: Sequence[str] | None = None,
     lengths: np.ndarray | None = None,
+    fold: "Fold | None" = None,
 ) -> Splits:
     """Carve the splits that a source does not bring.
 
@@ -176,10 +180,12 @@ def split(
         labelled: whether the labels will be learned. If not, there may be no classes,
             or classes too small to be split: then all is drawn as one heap.
         texts, lengths: what `Examples` has of texts; carved as the inputs are.
+        fold: of a cross-validation. What it holds out of the training examples takes
+            the place of the test, and the test itself is left alone.
 
     Raises:
         UserError: a class, or the heap, has too few examples for every split to get
-            one.
+            one, or for the folds.
     """
     notes = [*notes]
     carved = (open_test is None) + (validation is None)
@@ -206,16 +212,48 @@ def split(
         def open_test() -> Examples:
             return tested
 
-    if validation is None:
-        kept, carved_rows = _carve(
-            groups[rest], validation_fraction, 0, split_seed, _VALIDATION_STREAM
-        )
+    classes = labels if labelled else None
+    if fold:
+        if fold.groups is not None and len(fold.groups) != len(labels):
+            raise UserError(
+                f"groups must have a line for each of the {len(labels):,} examples of "
+                f"{name}, they have {len(fold.groups):,}"
+            )
+        words = _random_words(len(rest), split_seed, _FOLD_STREAM)
+        rest, held = fold.hold_out(name, classes, rest, words)
+        left = f"{name} without fold {fold.number}"
+        needed = 1 + (validation is None)
+        problem = _class_problem(left, class_names, labels[rest], needed)
+        if problem and labelled:
+            raise UserError(problem)
         notes.append(
-            f"validation: {len(carved_rows):,} of {len(rest):,} training examples, "
+            f"fold {fold.number} of {fold.of}: {len(held):,} of "
+            f"{len(held) + len(rest):,} training examples are held out; they are what "
+            "this run calls test, and the test of the data stays closed"
+        )
+        held_out = take(inputs, labels, held, texts, lengths)
+
+        def open_test() -> Examples:
+            return held_out
+
+    if validation is None:
+        before = len(rest)
+        if fold and fold.groups is not None:
+            how = "by groups, "
+            words = _random_words(before, split_seed, _VALIDATION_STREAM)
+            rest, carved_rows = fold.hold_out_share(
+                validation_fraction, name, classes, rest, words
+            )
+        else:
+            kept, chosen = _carve(
+                groups[rest], validation_fraction, 0, split_seed, _VALIDATION_STREAM
+            )
+            rest, carved_rows = rest[kept], rest[chosen]
+        notes.append(
+            f"validation: {len(carved_rows):,} of {before:,} training examples, "
             f"{how}drawn with split_seed {split_seed}"
         )
-        validation = take(inputs, labels, rest[carved_rows], texts, lengths)
-        rest = rest[kept]
+        validation = take(inputs, labels, carved_rows, texts, lengths)
     return Splits(
         name=name,
         class_names=tuple(class_names),

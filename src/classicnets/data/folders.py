@@ -7,6 +7,7 @@ import numpy as np
 from classicnets.data.examples import Examples, Splits, split
 from classicnets.data.folder_cache import Decoded, decode_folder
 from classicnets.data.folder_layout import IMAGES, printable, scan, skipped_note
+from classicnets.data.folds import Fold
 
 
 def load_folder(
@@ -20,6 +21,7 @@ def load_folder(
     labelled: bool,
     allow_corrupt: bool,
     progress: bool,
+    fold: Fold | None = None,
 ) -> Splits:
     """Decode a folder once, then open its splits from the cache; see `data.load`."""
     listing = scan(root, IMAGES, labelled=labelled)
@@ -72,6 +74,7 @@ def load_folder(
         fingerprint=decoded.content,
         notes=notes,
         labelled=labelled,
+        fold=fold,
     )
 
 

@@ -8,11 +8,12 @@ from classicnets.data.arrays import load_npz
 from classicnets.data.catalogue import DATASETS
 from classicnets.data.examples import Splits, check_split_options
 from classicnets.data.folders import load_folder
+from classicnets.data.folds import Fold, check_fold, read_groups
 from classicnets.data.images import check_image_options
 from classicnets.data.imdb import load_numbered
 from classicnets.data.named import find, load_digits
 from classicnets.data.table_files import READERS
-from classicnets.data.tables import load_table
+from classicnets.data.tables import load_table, read_groups_column
 from classicnets.data.text_folders import holds_texts, load_text_folder
 from classicnets.data.texts import TextOptions
 from classicnets.data.vocabulary import check_text_options
@@ -39,6 +40,9 @@ def load(
     label_column: str = "",
     tokenizer: "Tokenizer | None" = None,
     allow_corrupt: bool = False,
+    folds: int = 0,
+    fold: int = 0,
+    groups: str = "",
     progress: bool = True,
 ) -> Splits:
     """Load a data set and split it.
@@ -67,6 +71,12 @@ def load(
         tokenizer: encodes the texts, such as that of a run; None learns a vocabulary
             from the training texts.
         allow_corrupt: go on although more than 1 % of a folder's files are broken.
+        folds: of a cross-validation, 2 or more; 0: none.
+        fold: which of them is held out of the training split, from 1 on: it takes the
+            place of the test, which stays closed.
+        groups: whose examples stay together in one fold: the column of a table, or a
+            text file with a line an example; "" for none. The examples are those of
+            the training split; of data that bring no test, all.
         progress: show the progress of decoding a folder on stderr.
 
     Raises:
@@ -75,12 +85,14 @@ def load(
     check_split_options(validation_fraction, split_seed)
     check_image_options(image_size, channels, resize)
     check_text_options(vocabulary_size, skip_top, max_tokens, keep_tokens)
+    check_fold(folds, fold)
     options: dict[str, Any] = {
         "validation_fraction": validation_fraction,
         "split_seed": split_seed,
         "image_size": image_size,
         "channels": channels,
         "resize": resize,
+        "fold": _fold(source, folds, fold, groups, text_column),
     }
     texts = TextOptions(
         validation_fraction=validation_fraction,
@@ -90,6 +102,7 @@ def load(
         max_tokens=max_tokens,
         keep_tokens=keep_tokens,
         tokenizer=tokenizer,
+        fold=options["fold"],
     )
     columns = {"text_column": text_column, "label_column": label_column}
     name = os.fspath(source)
@@ -153,6 +166,28 @@ def prepare(
             "preparation"
         )
     return load(Path(folder), labelled=labelled, **options)
+
+
+def _fold(
+    source: str | os.PathLike[str],
+    folds: int,
+    fold: int,
+    groups: str,
+    text_column: str,
+) -> Fold | None:
+    """The fold that is asked for, with the groups of the examples."""
+    if not groups or not folds:
+        return Fold(fold, folds) if folds else None
+    name = os.fspath(source)
+    path = find(name) if name == "imdb" else _place(name)
+    if name not in DATASETS and path.is_dir():
+        raise UserError(f"groups are for files and named sets, {name} is a folder.")
+    given = _place(groups)
+    if given.is_file():
+        return Fold(fold, folds, read_groups(given))
+    if path.suffix.lower() in READERS:
+        return Fold(fold, folds, read_groups_column(path, text_column, groups))
+    raise UserError(f"groups must be a text file with a line an example, got {groups}.")
 
 
 def _texts_without_labels(name: str) -> UserError:

@@ -12,6 +12,7 @@ import numpy as np
 
 from classicnets.data.catalogue import DATASETS
 from classicnets.data.examples import Splits, digest, split
+from classicnets.data.folds import Fold
 from classicnets.data.images import resize_array
 from classicnets.data.imdb import as_arrays
 from classicnets.errors import UserError
@@ -24,6 +25,7 @@ def load_digits(
     image_size: int,
     channels: int,
     resize: str,
+    fold: Fold | None = None,
 ) -> Splits:
     """The 1,797 digits of scikit-learn, 8x8 with values 0..16, made 32x32 uint8."""
     # Imported here: it takes a second, and no other set needs it.
@@ -44,6 +46,7 @@ def load_digits(
         split_seed=split_seed,
         fingerprint=digest(inputs, labels),
         notes=(),
+        fold=fold,
     )
 
 

@@ -95,6 +95,12 @@ def read_table(
     return texts, labels, parts, notes
 
 
+def read_groups_column(path: Path, text_column: str, column: str) -> list[str]:
+    """Read what a column has in the training rows; of a table without parts, in all."""
+    _, groups, parts, _ = read_table(path, text_column, column)
+    return [group for group, part in zip(groups, parts) if part in ("", "train")]
+
+
 def _choose(
     path: Path, columns: Sequence[str], text_column: str, label_column: str
 ) -> Columns:

@@ -25,6 +25,8 @@ from classicnets.errors import UserError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from classicnets.data.folds import Fold
+
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -39,6 +41,7 @@ class TextOptions:
     max_tokens: int
     keep_tokens: str
     tokenizer: "Tokenizer | None"
+    fold: "Fold | None" = None
 
 
 def text_splits(
@@ -80,6 +83,7 @@ def text_splits(
             [first] if validation is None else [first, validation]
         ),
         notes=notes,
+        fold=options.fold,
     )
     # After the carving: the vocabulary must know nothing of the validation.
     words = split_words(options.tokenizer or word_rules(), _texts(raw.train))

@@ -1,0 +1,163 @@
+"""Cross-validation: a training a fold, each judged on examples it has not seen.
+
+A fold's run carves its validation split from the training examples of the other folds
+and chooses its best epoch there. The fold itself is opened once, when the run is over:
+it takes the place of the test split, and the test split stays closed.
+"""
+
+import contextlib
+import dataclasses
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from classicnets import data, evaluation, report, report_crossval, training
+from classicnets import recipe as recipes
+from classicnets.crossval_folder import FILE, CrossValidation, find_or_create
+from classicnets.errors import RunError, Stopped, UserError
+from classicnets.recipe import Recipe
+from classicnets.run import Run
+
+_FOLD_KEYS = ("folds", "fold", "groups")
+
+
+def cross_validate(
+    recipe: str | Path | Recipe,
+    *,
+    folds: int = 5,
+    groups: str = "",
+    runs: str | Path = "runs",
+    name: str | None = None,
+    verbose: bool = True,
+    **changes: Any,
+) -> CrossValidation:
+    """Train and judge a recipe on every fold of its training split.
+
+    The same call again goes on where an unfinished one was stopped or killed.
+
+    Args:
+        recipe: Name of a shipped recipe, path of a TOML file, or a `Recipe`.
+        folds: How many, 2 or more. Classes are spread evenly over them.
+        groups: Whose examples stay together in one fold: the column of a table, or a
+            text file with a line an example; see `data.load`.
+        runs: Folder in which the folder of the cross-validation is made.
+        name: Its name; the recipe's by default.
+        verbose: Show the progress on stderr.
+        **changes: Keys of the recipe to change.
+
+    Returns:
+        The finished cross-validation; its `content` has `results`, `mean` and `std`.
+
+    Raises:
+        UserError: If the recipe, the data or the folds are wrong.
+        RunError, Stopped: As `training.train`; `resume` goes on from there.
+    """
+    if not isinstance(recipe, Recipe):
+        name = name or Path(recipe).stem
+        recipe = recipes.load(recipe)
+    recipe = recipes.build(dataclasses.asdict(recipe) | changes)
+    if folds < 2:
+        raise UserError(f"folds must be at least 2, got {folds}.")
+    if recipe.task == "generate":
+        raise UserError(
+            f"a cross-validation needs a score of examples held out, {recipe.network}"
+            " gives none: GANs are judged by the images they make."
+        )
+    if given := [key for key in _FOLD_KEYS if getattr(recipe, key)]:
+        raise UserError(f"{given[0]} is for the folds to set, not for the recipe.")
+    found = find_or_create(
+        runs,
+        name or recipe.network,
+        {
+            "recipe": dataclasses.asdict(recipe),
+            "folds": folds,
+            "groups": groups,
+            "splitter": data.splitter_name(recipe.task == "classify", bool(groups)),
+            "backend": keras.backend.backend(),
+        },
+    )
+    return resume(found, verbose=verbose)
+
+
+def resume(found: CrossValidation | str | Path, verbose: bool = True):
+    """Go on with a cross-validation: the fold that was cut, then those that are left.
+
+    Folds that are over are not trained again.
+
+    Raises:
+        UserError: If a fold was trained by another recipe, or by another process now.
+        RunError, Stopped: As `training.train`.
+    """
+    if not isinstance(found, CrossValidation):
+        found = CrossValidation(found)
+    backend = keras.backend.backend()
+    if found.backend != backend:
+        raise UserError(
+            f"{found.path.name} began on {found.backend}, this is {backend}."
+        )
+    with found.locked():
+        for number in range(1, found.folds + 1):
+            try:
+                run = _finish(found, number, verbose)
+                if "test" not in run.metrics:
+                    evaluation.evaluate(run, "test")
+                    report.write(run)
+            except KeyboardInterrupt as error:
+                raise _stopped(found, number, error) from None
+            except RunError as error:
+                raise RunError(f"fold {number} of {found.folds}: {error}") from error
+            except UserError:
+                _forget_if_new(found)
+                raise
+            found.save("running")
+            if verbose:
+                print(_line(found, number), file=sys.stderr)
+        found.save("finished")
+        report_crossval.write(found)
+    return found
+
+
+def _finish(found: CrossValidation, number: int, verbose: bool) -> Run:
+    """Return a fold's run, trained to its end."""
+    wanted, run = found.fold_recipe(number), found.fold(number)
+    if run is None:
+        # A process that was killed while it made the folder.
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(found.fold_path(number))
+        return training.train(
+            wanted, runs=found.path, name=f"fold-{number}", verbose=verbose
+        )
+    was, now = vars(run.recipe), vars(wanted)
+    # A batch larger than the data was made smaller.
+    changed = [key for key in now if was[key] != now[key] and key != "batch_size"]
+    if changed:
+        raise UserError(
+            f"{run.shown} was trained by another recipe, {changed[0]} is"
+            f" {was[changed[0]]!r} there and {now[changed[0]]!r} here."
+        )
+    if run.status.get("state") == "finished":
+        return run
+    return training.resume(run, verbose=verbose)
+
+
+def _stopped(
+    found: CrossValidation, number: int, error: KeyboardInterrupt
+) -> KeyboardInterrupt:
+    where = f"stopped in fold {number} of {found.folds}"
+    signal = error.signal if isinstance(error, Stopped) else 2
+    return Stopped(f"{where}; go on with: classicnets resume {found.shown}", signal)
+
+
+def _forget_if_new(found: CrossValidation) -> None:
+    """Leave no folder behind where not even the first fold could begin."""
+    if {path.name for path in found.path.iterdir()} <= {FILE, ".lock"}:
+        shutil.rmtree(found.path, ignore_errors=True)
+
+
+def _line(found: CrossValidation, number: int) -> str:
+    row = next(row for row in found.content["results"] if row["fold"] == number)
+    scores = "  ".join(f"{key} {value:.4f}" for key, value in row["scores"].items())
+    return f"fold {number} of {found.folds}, {row['examples']} held out: {scores}"
