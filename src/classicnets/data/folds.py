@@ -54,11 +54,6 @@ class Fold:
         _check_enough(name, self.of, classes, groups, len(order))
         folds = _splitter(self.of, classes, groups).split(order, classes, groups)
         kept, held = list(folds)[self.number - 1]
-        if not len(held):
-            raise UserError(
-                f"the groups of {name} are too uneven for {self.of} folds: fold"
-                f" {self.number} has none; fewer folds may do."
-            )
         return np.sort(order[kept]), np.sort(order[held])
 
     def hold_out_share(
