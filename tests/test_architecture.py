@@ -49,12 +49,14 @@ ARROWS = {
         *("training", "evaluation", "report", "report_crossval", "crossval_folder"),
         *("data", "run", "recipe"),
     },
+    "record": {"run", "recipe"},
     "environment": set(),
     "doctor": {"networks", "engine", "data", "objectives", "environment"},
     "cli": {
         *("training", "evaluation", "report", "doctor", "figures", "pictures"),
         *("recipe", "run", "data", "networks", "sampling"),
         *("crossval", "crossval_folder", "report_crossval"),
+        "record",
     },
     "__main__": {"cli"},
     "__init__": {

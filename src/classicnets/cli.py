@@ -341,6 +341,19 @@ def report(run) -> None:
         click.echo(pages.write(_open(run)))
 
 
+@commands.command()
+@click.argument("run")
+@click.option("--to", default="docs/results.csv", help="CSV; docs/results.csv if not.")
+@click.option("--shared", is_flag=True, help="Other programs used the machine too.")
+def record(run, to, shared) -> None:
+    """Append the results of a finished and evaluated RUN to a table."""
+    from classicnets import record as records
+
+    rows = records.record(_open(run), Path(to), shared=shared)
+    for row in rows:
+        click.echo(f"{row['recipe']} {row['split']} {row['metric']} {row['value']}")
+
+
 @commands.group(cls=_Commands)
 def data() -> None:
     """Prepare data."""

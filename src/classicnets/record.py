@@ -49,7 +49,7 @@ METRICS = {
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
 _CIFAR_100 = "github.com/weiaicunzai/pytorch-cifar100, 200 epochs, best epoch on test"
-_RESNET_20 = "github.com/chenyaofo/pytorch-cifar-models, 200 epochs"
+_RESNET_20 = "github.com/chenyaofo/pytorch-cifar-models"
 _FAST_TEXT = "keras-team/keras 2, examples/imdb_fasttext.py, with bigrams"
 _CNN_LSTM = "keras-team/keras 2, examples/imdb_cnn_lstm.py"
 # By recipe and metric of the test split: what others publish, and where.
@@ -63,7 +63,9 @@ ANCHORS: dict[tuple[str, str], tuple[float, str]] = {
     ("vgg19-cifar100-cpu", "top1"): (0.7223, _CIFAR_100),
     ("vgg19-cifar100-cpu", "top5"): (0.9116, _CIFAR_100),
     ("resnet20-cifar100", "top1"): (0.6883, _RESNET_20),
+    ("resnet20-cifar100", "top5"): (0.9101, _RESNET_20),
     ("resnet20-cifar100-cpu", "top1"): (0.6883, _RESNET_20),
+    ("resnet20-cifar100-cpu", "top5"): (0.9101, _RESNET_20),
     ("resnet56-cifar10", "top1"): (0.9303, "arXiv:1512.03385, table 6"),
     ("lstm-imdb", "top1"): (0.8498, _CNN_LSTM),
     ("lstm-imdb-400", "top1"): (0.9056, _FAST_TEXT),
@@ -217,11 +219,23 @@ def _differences(name: str, recipe: Recipe) -> str:
     """What is not as in the shipped recipe, as `--set` takes it."""
     if name not in recipes.names():
         return ""
-    was, now = (dataclasses.asdict(r) for r in (recipes.load(name), recipe))
-    changed = [k for k in was if was[k] != now[k] and k not in _NOT_DIFFERENT]
+    was, now = (_flat(r) for r in (recipes.load(name), recipe))
+    changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    return " ".join(f"{key}={_told(now.get(key))}" for key in changed)
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    """What decides a score, an option of the network by a key of its own."""
+    values = dataclasses.asdict(recipe)
+    options = values.pop("network_options")
     # A path says nothing to others but its last part.
-    now["data"] = Path(now["data"]).name
-    return " ".join(f"{key}={now[key]}" for key in changed)
+    values["data"] = Path(values["data"]).name
+    kept = {key: value for key, value in values.items() if key not in _NOT_DIFFERENT}
+    return kept | {f"network_options.{key}": value for key, value in options.items()}
+
+
+def _told(value: Any) -> str:
+    return "default" if value is None else str(value).replace(" ", "")
 
 
 def _backend(place: Mapping[str, Any]) -> str:
