@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file
 
 import classicnets as cn
-from classicnets import crossval, training
+from classicnets import crossval, crossval_folder, report_crossval
 from classicnets.crossval_folder import CrossValidation
 from classicnets.run import Run
 
@@ -68,6 +69,7 @@ def test_a_killed_cross_validation_ends_as_the_one_that_was_left_alone(tmp_path)
     assert Run(second).status["state"] == "running"
     before = Run(first).environment, os.stat(first / "model.keras").st_mtime_ns
 
+    (folder / ".crossval.json.0123abcd").write_text("{")  # a write that was cut
     # The command of the beginning goes on in the same folder.
     again = subprocess.run(command(tmp_path / "killed"), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
@@ -75,6 +77,7 @@ def test_a_killed_cross_validation_ends_as_the_one_that_was_left_alone(tmp_path)
     said = again.stdout.replace("/killed/", "/whole/")
     assert said == (tmp_path / "said").read_text()
     assert [path.name for path in (tmp_path / "killed").iterdir()] == [name]
+    assert not (folder / ".crossval.json.0123abcd").exists()
     # What was over is left alone; what was cut was not begun anew.
     after = Run(first).environment, os.stat(first / "model.keras").st_mtime_ns
     assert after == before
@@ -103,6 +106,13 @@ def scores(found):
     return rows, content["mean"], content["std"], content["state"]
 
 
+@pytest.fixture
+def copy(found, tmp_path):
+    """The same in a folder of its own, to be changed."""
+    shutil.copytree(found.path, tmp_path / found.path.name)
+    return CrossValidation(tmp_path / found.path.name)
+
+
 def test_means_and_deviations_are_those_of_the_folds(found):
     content = json.loads((found.path / "crossval.json").read_text("utf-8"))
     assert content["state"] == "finished"
@@ -125,31 +135,34 @@ def test_means_and_deviations_are_those_of_the_folds(found):
     assert float(table[3]["top1"]) == content["mean"]["top1"]
 
 
-def test_the_same_call_again_begins_another_where_one_is_finished(found):
-    other = cn.cross_validate(
-        "lstm-digits-rows", folds=2, runs=found.path.parent, name="b", **LSTM
-    )
-    again = cn.cross_validate(
-        "lstm-digits-rows", folds=2, runs=found.path.parent, name="b", **LSTM
-    )
-    assert (other.path.name, again.path.name) == ("b-2folds-0", "b-2folds-0-2")
+def test_an_unfinished_one_is_found_again_and_a_finished_one_left_alone(copy):
+    content = {key: copy.content[key] for key in ("recipe", "folds", "groups")}
+    content |= {key: copy.content[key] for key in ("splitter", "backend")}
+
+    def find(**changes):
+        given = copy.path.parent, "lstm-digits-rows", content | changes
+        return crossval_folder.find_or_create(*given).path.name
+
+    name = "lstm-digits-rows-3folds-0"
+    assert find() == f"{name}-2"
+    copy.save("running")
+    assert find() == name
+    other = content["recipe"] | {"learning_rate": 0.5}
+    assert find(recipe=other) == f"{name}-3"
+    assert find(recipe=other) == f"{name}-3"
+    assert find(groups="writers.txt") == f"{name}-4"
 
 
-def test_a_vae_is_judged_by_its_bound_in_plain_folds(tmp_path):
-    found = cn.cross_validate("vae-digits", folds=2, runs=tmp_path, **VAE)
-    assert found.content["splitter"] == "KFold"
-    assert {"elbo", "reconstruction", "kl", "nll"} == found.content["mean"].keys()
-    assert "nats" in (found.path / "report.html").read_text("utf-8")
-
-
-def test_groups_are_in_the_recipe_of_every_fold(tmp_path):
-    groups = tmp_path / "groups.txt"
+def test_a_vae_is_judged_by_its_bound_in_folds_of_groups(tmp_path):
+    groups = tmp_path / "writers.txt"
     groups.write_text("\n".join(f"writer {k % 30}" for k in range(1797)))
-    given = LSTM | {"groups": str(groups)}
-    found = cn.cross_validate("lstm-digits-rows", folds=2, runs=tmp_path, **given)
-    assert found.content["splitter"] == "StratifiedGroupKFold"
-    assert Run(found.path / "fold-2-0").recipe.groups == str(groups)
+    given = VAE | {"groups": str(groups)}
+    found = cn.cross_validate("vae-digits", folds=2, runs=tmp_path, **given)
+    assert found.content["splitter"] == "GroupKFold"
+    assert {"elbo", "reconstruction", "kl", "nll"} == found.content["mean"].keys()
     assert sum(row["examples"] for row in found.content["results"]) == 1438
+    assert Run(found.path / "fold-2-0").recipe.groups == str(groups)
+    assert "nats" in (found.path / "report.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -172,11 +185,23 @@ def test_what_cannot_be_is_refused_and_leaves_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_fold_that_was_trained_otherwise_is_refused(tmp_path):
-    found = cn.cross_validate("vae-digits", folds=2, runs=tmp_path, **VAE)
-    training.resume(found.fold(2), epochs=2, verbose=False)
+def test_a_fold_that_was_trained_otherwise_is_refused(copy):
+    file = copy.fold_path(2) / "recipe.toml"
+    file.write_text(file.read_text().replace("epochs = 1\n", "epochs = 2\n"))
     with pytest.raises(cn.UserError, match="by another recipe, epochs is 2 there"):
-        crossval.resume(found, verbose=False)
+        crossval.resume(copy, verbose=False)
+
+
+def test_another_backend_is_refused(copy):
+    content = copy.content | {"backend": "another"}
+    (copy.path / "crossval.json").write_text(json.dumps(content))
+    with pytest.raises(cn.UserError, match="began on another, this is"):
+        crossval.resume(copy.path, verbose=False)
+
+
+def test_two_processes_do_not_share_one(copy):
+    with copy.locked(), pytest.raises(cn.UserError, match="must not be trained twice"):
+        crossval.resume(copy, verbose=False)
 
 
 def test_a_damaged_file_is_one_line(tmp_path):
@@ -235,35 +260,21 @@ def test_the_page_shows_every_fold_and_loads_nothing(found):
     assert all((found.path / link).is_file() for link in page.links)
 
 
-def test_a_page_is_written_before_the_end(found, tmp_path):
+def test_a_page_is_written_before_the_end(copy):
     """Of one whose first fold alone is over."""
-    from classicnets import report_crossval
-
-    path = tmp_path / found.path.name
-    (path / "fold-1-0").mkdir(parents=True)
-    for name in ("crossval.json", "fold-1-0"):
-        source = found.path / name
-        files = source.rglob("*") if source.is_dir() else [source]
-        for file in files:
-            if file.is_file() and file.suffix != ".keras":
-                target = path / file.relative_to(found.path)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(file.read_bytes())
-    page = Page(report_crossval.write(CrossValidation(path)))
+    for number in (2, 3):
+        shutil.rmtree(copy.path / f"fold-{number}-0")
+    page = Page(report_crossval.write(CrossValidation(copy.path)))
     assert "1 of 3 folds are over." in page.text
     assert "classicnets resume" in page.text
 
 
-def test_a_strangers_text_is_text_on_the_page(tmp_path):
-    names = ("<script>alert(1)</script>", 'b" onload="c')
-    with (tmp_path / "<i>texts.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["text", "label"])
-        rows.writerows([f"word{k % 7} word{k}", names[k % 2]] for k in range(40))
-    given = LSTM | {"data": str(tmp_path / "<i>texts.csv"), "max_tokens": 8}
-    found = cn.cross_validate(
-        "lstm-digits-rows", folds=2, runs=tmp_path / "<u>", **given | {"batch_size": 8}
-    )
-    page = Page(found.path / "report.html")
-    assert not {"script", "i", "u"} & page.tags
-    assert all(name in page.text for name in names)
+def test_a_strangers_text_is_text_on_the_page(copy):
+    names = ("<script>alert(1)</script>", 'b" onload="c', *"23456789")
+    run = copy.fold(1)
+    run.save_json("environment.json", run.environment | {"class_names": names})
+    copy.content["recipe"]["data"] = "<i>photos"
+    copy.save("finished")
+    page = Page(report_crossval.write(CrossValidation(copy.path)))
+    assert not {"script", "i"} & page.tags
+    assert all(text in page.text for text in (*names, "<i>photos"))

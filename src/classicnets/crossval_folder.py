@@ -29,6 +29,8 @@ from classicnets.run import Run
 FILE = "crossval.json"
 # What a fold's metrics hold beside scores.
 _NO_SCORES = ("examples", "seconds", "importance_samples")
+# What values of another kind than expected raise.
+_ODD = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 
 class CrossValidation:
@@ -51,7 +53,7 @@ class CrossValidation:
             self.groups, self.backend = self.content["groups"], self.content["backend"]
         except OSError as error:
             raise UserError(f"{file} cannot be read: {error.strerror}.") from None
-        except (LookupError, TypeError, ValueError, RecursionError) as error:
+        except _ODD as error:
             raise UserError(
                 f"{file} must be as classicnets writes it: {type(error).__name__},"
                 f" {' '.join(str(error).split())[:80]}"
@@ -101,6 +103,8 @@ class CrossValidation:
                 " does."
             ) from None
         try:
+            # Only its own files: somebody may be at work in a fold's folder.
+            runs_.remove_half_written(self.path.glob(".*"))
             yield
         finally:
             lock.release()

@@ -31,7 +31,7 @@ import os
 import re
 import secrets
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -204,9 +204,7 @@ class Run:
                 f" locked: {error.strerror}."
             ) from None
         try:
-            for path in self.path.rglob(".*"):
-                if re.fullmatch(_TEMPORARY, path.name):
-                    path.unlink(missing_ok=True)
+            remove_half_written(self.path.rglob(".*"))
             yield
         finally:
             lock.release()
@@ -404,6 +402,13 @@ def check_name(name: str) -> None:
             f"a run's name must be a plain folder name, got {name!r}; "
             f"where runs go is the runs folder's to say (--runs)."
         )
+
+
+def remove_half_written(files: Iterable[Path]) -> None:
+    """Removes those of the files that a killed process was writing."""
+    for path in files:
+        if re.fullmatch(_TEMPORARY, path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
