@@ -155,8 +155,11 @@ def crossval(recipe, folds, groups, data, changes, seed, backend, runs, name) ->
 
     The same command again goes on where an unfinished one was stopped.
     """
+    from classicnets import crossval_folder
     from classicnets import recipe as recipes
 
+    if crossval_folder.is_one(recipe):
+        raise UserError(f"{recipe} has begun: classicnets resume {recipe}")
     loaded = recipes.load(recipe, changes)
     with _backend(backend):
         from classicnets import crossval
