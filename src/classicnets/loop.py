@@ -213,10 +213,14 @@ class Loop:
             "learning_rate": self.rates[first_step : first_step + self.steps],
             **self.task.draws(self.steps, self.epoch),
         }
-        for first in range(self.done, self.steps, rows):
+        first = self.done
+        while first < self.steps:
             taken = np.arange(first, first + rows).clip(max=self.steps - 1)
             batches = {key: value[taken] for key, value in epoch.items()}
-            yield batches, min(rows, self.steps - first)
+            # A run's first call is one step: that it has begun is soon seen.
+            steps = 1 if first == self.epoch == 0 else min(rows, self.steps - first)
+            yield batches, steps
+            first += steps
 
     def _image_size(self):
         sizes = [s for first, s in self.recipe.progressive_sizes if first <= self.epoch]
