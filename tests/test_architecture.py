@@ -44,10 +44,14 @@ ARROWS = {
         "environment",
     },
     "environment": set(),
+    "verification": {
+        *("networks", "tasks", "data", "recipe", "objectives", "optimization"),
+        "checkpoint",
+    },
     "doctor": {"networks", "engine", "data", "objectives", "environment"},
     "cli": {
         *("training", "evaluation", "report", "doctor", "figures", "pictures"),
-        *("recipe", "run", "data", "networks", "sampling"),
+        *("recipe", "run", "data", "networks", "sampling", "verification"),
     },
     "__main__": {"cli"},
     "__init__": {"evaluation", "networks", "recipe", "run", "sampling", "training"},
@@ -60,7 +64,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # Importing Keras starts a backend, so only these do it at their top.
 START_KERAS = {
     *("networks", "tasks", "engine", "training", "evaluation", "checkpoint"),
-    *("loop", "objectives", "optimization", "judging"),
+    *("loop", "objectives", "optimization", "judging", "verification"),
     # A part of the compiled step that data/ itself does not import.
     "data/augmentation.py",
 }

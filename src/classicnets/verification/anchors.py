@@ -1,8 +1,10 @@
 """The numbers that the networks must have, from papers and from others' programs.
 
-Written by hand, never computed by this package. The tests of the networks read them too.
+Written by hand, never computed by this package. The tests of networks read them too.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -18,7 +20,7 @@ class Count(NamedTuple):
     parameters: tuple[int, ...]
     multiply_adds: tuple[int, ...] = ()
     millions: int = 0
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 IMAGENET, CIFAR, MNIST = (224, 224, 3), (32, 32, 3), (28, 28, 1)
@@ -60,8 +62,8 @@ KERAS_APPLICATIONS = {
 # The options with which ResNets are those of keras.applications.
 KERAS_OPTIONS = {"stride_on": "1x1", "convolution_bias": True, "epsilon": 1.001e-5}
 
-# 10 classes: 0.27, 0.46, 0.66, 0.85 and 1.7 million in He et al. 2015, table 6. Of the
-# 6n + 1 convolutions all but three take 32 x 32 x 9 x 16 x 16 = 2,359,296 multiply-adds.
+# 10 classes: 0.27, 0.46, 0.66, 0.85 and 1.7 million in He et al. 2015, table 6. All but
+# three of the convolutions take 32 x 32 x 9 x 16 x 16 = 2,359,296 multiply-adds.
 RESNETS_ON_CIFAR = {
     "resnet20": (269_722, 442_368 + 16 * 2_359_296 + 2 * 1_179_648 + 640),
     "resnet32": (464_154, 442_368 + 28 * 2_359_296 + 2 * 1_179_648 + 640),

@@ -1,6 +1,6 @@
 """Networks whose weights NumPy draws: the same ones on every backend, and quickly."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -12,7 +12,10 @@ Parts = tuple[keras.Model, ...]
 
 
 def create(
-    network: str, shape: tuple[int | None, ...], classes: int, options: dict[str, Any]
+    network: str,
+    shape: tuple[int | None, ...],
+    classes: int,
+    options: Mapping[str, Any],
 ) -> Parts:
     """Build a network or a pair without values; `fill` gives them."""
 

@@ -1,13 +1,13 @@
 """Takes the first steps of learning of small networks; run as a process of its own.
 
-    python -m classicnets.verification.first_steps FOLDER FIRST LAST NETWORK...
+    python -m classicnets.verification.first_steps FOLDER FIRST LAST NETWORK... [--keep]
 
 It starts from weights made by NumPy, or where FIRST is not 0 from the states that an
-earlier call left in FOLDER. There it leaves, for each network, the states of its task,
-and NETWORK.npz: outputs before the steps, sums of the logs, and the weights after.
+earlier call kept in FOLDER. There it leaves, for each network, NETWORK.npz: outputs
+before the steps, sums of the logs, and the weights after; with --keep also the state.
 """
 
-import sys
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +140,9 @@ def batches_of(task: Any, first: int, last: int) -> dict[str, np.ndarray]:
     }
 
 
-def take(folder: Path, first: int, last: int, member: str) -> None:
+def take(
+    folder: Path, first: int, last: int, member: str, *, keep: bool = False
+) -> None:
     """Learn from step `first` up to step `last`, and write what came of it."""
     chosen = recipe_of(member, folder)
     splits = data.load(chosen.data, labelled=chosen.task == "classify")
@@ -151,7 +153,8 @@ def take(folder: Path, first: int, last: int, member: str) -> None:
         checkpoint.restore(path, task.state)
     found = {f"output{place}": outputs(part) for place, part in enumerate(parts)}
     sums = task.train(batches_of(task, first, last), last - first, first=first)
-    checkpoint.write(path, task.state, {"step": last})
+    if keep:
+        checkpoint.write(path, task.state, {"step": last})
     weights = [weight for part in parts for weight in part.get_weights()]
     found |= {f"weight{place}": weight for place, weight in enumerate(weights)}
     np.savez(folder / f"{member}.npz", **found, **sums)
@@ -170,6 +173,18 @@ def _images(folder: Path, member: str) -> Path:
     return folder / f"images-{'x'.join(map(str, SHAPES[member]))}.npz"
 
 
+def main() -> None:
+    """Read the command line and take the steps."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("first", type=int)
+    parser.add_argument("last", type=int)
+    parser.add_argument("networks", nargs="+", choices=MEMBERS)
+    parser.add_argument("--keep", action="store_true")
+    given = parser.parse_args()
+    for network in given.networks:
+        take(given.folder, given.first, given.last, network, keep=given.keep)
+
+
 if __name__ == "__main__":
-    for name in sys.argv[4:]:
-        take(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), name)
+    main()
