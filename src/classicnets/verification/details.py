@@ -171,7 +171,9 @@ def _places(rates: dict[str, float]) -> str:
 
 def _drawn(network, what, numbers, distribution) -> Proof:
     chance = scipy.stats.kstest(numbers, distribution).pvalue
-    return Proof(network, what, f">= {CHANCE:g}", f"{chance:.2g}", chance >= CHANCE)
+    return Proof(
+        network, what, f">= {CHANCE:g}", f"{chance:.2g}", bool(chance >= CHANCE)
+    )
 
 
 def _norms(part: keras.Model) -> list[keras.layers.Layer]:

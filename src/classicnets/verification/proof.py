@@ -16,7 +16,9 @@ class Proof(NamedTuple):
 
 def equal(network: str, proof: str, expected: object, found: object) -> Proof:
     """What is found is exactly what is expected."""
-    return Proof(network, proof, _shown(expected), _shown(found), expected == found)
+    return Proof(
+        network, proof, _shown(expected), _shown(found), bool(expected == found)
+    )
 
 
 def near(
@@ -25,13 +27,13 @@ def near(
     """A number is what it must be, but for a share of it, or of 1 if it is smaller."""
     room = tolerance * max(1.0, abs(expected))
     ok = math.isfinite(found) and abs(found - expected) <= room
-    return Proof(network, proof, f"{expected:.6g}", f"{found:.6g}", ok)
+    return Proof(network, proof, f"{expected:.6g}", f"{found:.6g}", bool(ok))
 
 
 def below(network: str, proof: str, most: float, found: float) -> Proof:
     """A number, such as a difference, is not above `most`."""
     ok = math.isfinite(found) and found <= most
-    return Proof(network, proof, f"<= {most:g}", f"{found:.2g}", ok)
+    return Proof(network, proof, f"<= {most:g}", f"{found:.2g}", bool(ok))
 
 
 def failed(network: str, proof: str, error: Exception | str) -> Proof:
