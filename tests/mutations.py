@@ -68,7 +68,7 @@ MUTATIONS = (
     ),
     Mutation(
         *("the output before the text's last token", "networks/lstm.py"),
-        *("self.last = ops.maximum(self.lengths - 1,", "self.last = ops.maximum(0,"),
+        *("ops.maximum(self.lengths - 1, 0)", "ops.maximum(self.lengths - 2, 0)"),
         "lstm",
     ),
     Mutation(

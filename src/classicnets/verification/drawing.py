@@ -13,7 +13,7 @@ Parts = tuple[keras.Model, ...]
 
 def create(
     network: str,
-    shape: tuple[int | None, ...],
+    shape: tuple[Any, ...],
     classes: int,
     options: Mapping[str, Any],
 ) -> Parts:

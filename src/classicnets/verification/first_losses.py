@@ -32,9 +32,9 @@ def expected(member: str, folder: Path) -> dict[str, float]:
     ]
     pixels = np.asarray(splits.train.inputs) / 255.0
     latent_size = chosen.network_options.get("latent_size", 100)
-    shape = (chosen.critic_steps + 1, BATCH, latent_size)
-    if chosen.task == "reconstruct":
-        shape = shape[1:]
+    shape: tuple[int, ...] = (BATCH, latent_size)
+    if chosen.task == "generate":
+        shape = (chosen.critic_steps + 1, *shape)
     noise = draws.normal(chosen.seed, draws.NOISE, [0], shape)[0]
     if chosen.task == "classify":
         return _classify(forward[0], pixels, splits.train.labels[:BATCH])

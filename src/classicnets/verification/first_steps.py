@@ -92,11 +92,9 @@ def write_images(folder: Path, *members: str) -> None:
         coarse = draw.integers(256, size=(48, height // 4, width // 4, channels))
         fine = coarse.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
         labels = np.arange(48) % LABELS
-        np.savez(
-            _images(folder, member),
-            **{"x_train": fine, "y_train": labels},
-            **{"x_test": fine[:9], "y_test": labels[:9]},
-        )
+        arrays: dict[str, Any] = {"x_train": fine, "y_train": labels}
+        arrays |= {"x_test": fine[:9], "y_test": labels[:9]}
+        np.savez(_images(folder, member), **arrays)
 
 
 def recipe_of(member: str, folder: Path) -> recipe.Recipe:
@@ -151,7 +149,9 @@ def take(
     path = folder / f"{member}.safetensors"
     if first:
         checkpoint.restore(path, task.state)
-    found = {f"output{place}": outputs(part) for place, part in enumerate(parts)}
+    found: dict[str, Any] = {
+        f"output{place}": outputs(part) for place, part in enumerate(parts)
+    }
     sums = task.train(batches_of(task, first, last), last - first, first=first)
     if keep:
         checkpoint.write(path, task.state, {"step": last})
