@@ -4,6 +4,7 @@
 # make bench-quick  a few rows of it, within five minutes; writes into build/
 # make torture  kills trainings and compares what comes of them
 # make fuzz  feeds the readers of files with broken ones
+# make mutations  breaks the code in one place at a time and sees that verify notices
 # All set up their own environment in .venv first. BACKEND=jax or torch chooses another.
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(BACKEND)
 
-.PHONY: help demo test check bench bench-quick torture fuzz lock clean
+.PHONY: help demo test check bench bench-quick torture fuzz mutations lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -61,6 +62,9 @@ torture: $(READY) # takes about a quarter of an hour
 
 fuzz: $(READY) # takes about half an hour; Linux only
 	KERAS_BACKEND=$(BACKEND) $(BIN)/python tests/fuzzing.py --inputs 20000
+
+mutations: $(READY)
+	KERAS_BACKEND=$(BACKEND) $(BIN)/python tests/mutations.py
 
 lock: $(READY)
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//' > requirements.lock

@@ -51,10 +51,14 @@ ARROWS = {
     },
     "record": {"run", "recipe"},
     "environment": set(),
+    "verification": {
+        *("networks", "tasks", "data", "recipe", "objectives", "optimization"),
+        "checkpoint",
+    },
     "doctor": {"networks", "engine", "data", "objectives", "environment"},
     "cli": {
         *("training", "evaluation", "report", "doctor", "figures", "pictures"),
-        *("recipe", "run", "data", "networks", "sampling"),
+        *("recipe", "run", "data", "networks", "sampling", "verification"),
         *("crossval", "crossval_folder", "report_crossval"),
         "record",
     },
@@ -72,7 +76,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # Importing Keras starts a backend, so only these do it at their top.
 START_KERAS = {
     *("networks", "tasks", "engine", "training", "evaluation", "checkpoint"),
-    *("loop", "objectives", "optimization", "judging", "crossval"),
+    *("loop", "objectives", "optimization", "judging", "crossval", "verification"),
     # A part of the compiled step that data/ itself does not import.
     "data/augmentation.py",
 }

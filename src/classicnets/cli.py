@@ -114,6 +114,39 @@ def show(network, shape, classes, options, plot, backend) -> None:
 
 
 @commands.command()
+@click.argument("network", required=False)
+@click.option("--quick", is_flag=True, help="Without the steps on other backends.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line a proof.")
+@click.option("--backend", type=click.Choice(BACKENDS))
+def verify(network, quick, as_json, backend) -> None:
+    """Prove that a NETWORK, or every one, is what its paper says.
+
+    Exits with 1 if a proof fails.
+    """
+    from classicnets import networks
+
+    if network:
+        networks.find(network)
+    with _backend(backend):
+        from classicnets import verification
+
+    names = [network] if network else [*networks.NETWORKS, *networks.PAIRS]
+    well, widths = True, (max(map(len, names)), 58, 22, 22)
+    titles = ("network", "proof", "expected", "found", "ok")
+    if not as_json:
+        click.echo(_columns(titles, widths))
+    for proof in verification.verify(names, quick=quick):
+        well = well and proof.ok is not False
+        if as_json:
+            click.echo(json.dumps(proof._asdict(), ensure_ascii=False))
+        else:
+            answer = {True: "yes", False: "NO", None: "-"}[proof.ok]
+            click.echo(_columns((*proof[:-1], answer), widths))
+    if not well:
+        sys.exit(1)
+
+
+@commands.command()
 @click.argument("recipe")
 @click.option("--data", help="A set's name, a file, or a folder of classes.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change it.")
@@ -462,6 +495,12 @@ def _backend(name: str | None) -> Iterator[None]:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def _columns(cells: tuple[str, ...], widths: tuple[int, ...]) -> str:
+    """Join the cells of a table's line; the last column has no width."""
+    padded = [f"{cell:{width}}" for cell, width in zip(cells, widths)]
+    return " | ".join([*padded, *cells[len(widths) :]])
 
 
 def _open(path: str):

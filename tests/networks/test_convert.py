@@ -7,30 +7,13 @@ import pytest
 from classicnets.networks import convert, create
 from classicnets.networks.resnet import resnet
 from classicnets.networks.vgg import vgg
-
-KERAS_OPTIONS = {"stride_on": "1x1", "convolution_bias": True, "epsilon": 1.001e-5}
+from classicnets.verification.anchors import KERAS_OPTIONS
+from classicnets.verification.drawing import fill
 
 
 def images(side, count=2):
     draw = np.random.default_rng(0)
     return draw.normal(size=(count, side, side, 3)).astype("float32")
-
-
-def randomize(model, seed=0):
-    """Draw every variable, batch statistics too, so that none can be forgotten."""
-    draw = np.random.default_rng(seed)
-    values = []
-    for weight in model.weights:
-        shape = tuple(weight.shape)
-        if len(shape) > 1:
-            scale = np.sqrt(2 / np.prod(shape[:-1]))
-            value = draw.standard_normal(shape, "float32") * scale
-        elif weight.name in ("gamma", "moving_variance"):
-            value = draw.uniform(0.5, 1.5, shape)
-        else:
-            value = draw.normal(0, 0.1, shape)
-        values.append(value.astype("float32"))
-    model.set_weights(values)
 
 
 def outputs_of(network, inputs):
@@ -51,7 +34,7 @@ def test_vgg16_with_its_head_computes_what_keras_applications_does():
     source = keras.applications.VGG16(
         weights=None, input_shape=(32, 32, 3), classes=10, classifier_activation=None
     )
-    randomize(source)
+    fill(source)
     network = create("vgg16", (32, 32, 3), 10)
     assert convert.from_keras_applications(network, source) == []
     inputs = images(32)
@@ -63,7 +46,7 @@ def test_vgg19_features_compute_what_keras_applications_does():
     source = keras.applications.VGG19(
         weights=None, input_shape=(64, 64, 3), include_top=False
     )
-    randomize(source)
+    fill(source)
     network = create("vgg19", (64, 64, 3), None)
     assert convert.from_keras_applications(network, source) == []
     inputs = images(64)
@@ -75,7 +58,7 @@ def test_resnet50_computes_what_keras_applications_does():
     source = keras.applications.ResNet50(
         weights=None, input_shape=(64, 64, 3), classes=10, classifier_activation=None
     )
-    randomize(source)
+    fill(source)
     network = create("resnet50", (64, 64, 3), 10, **KERAS_OPTIONS)
     assert convert.from_keras_applications(network, source) == []
     inputs = images(64)
@@ -245,7 +228,7 @@ def plain_vgg11_state(network):
 def small_vgg():
     keras.utils.set_random_seed(0)
     network = vgg((32, 32, 3), 10, depth=11, hidden_units=())
-    randomize(network)
+    fill(network)
     return network
 
 
@@ -311,7 +294,7 @@ def test_a_state_dict_that_does_not_match_changes_nothing(small_vgg, change, mes
 @pytest.fixture(scope="module")
 def trained():
     network = create("resnet20", (16, 16, 3), 10)
-    randomize(network)
+    fill(network)
     return network
 
 

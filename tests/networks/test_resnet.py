@@ -4,51 +4,41 @@ import math
 
 import pytest
 
+from classicnets.networks import create
 from classicnets.networks.resnet import resnet
+from classicnets.verification.anchors import (
+    DEPTHS,
+    KERAS_APPLICATIONS,
+    KERAS_OPTIONS,
+    SMALL_STEM,
+    TORCHVISION,
+)
 
-# Trainable parameters of torchvision's networks, 1000 classes.
-PARAMETERS = {
-    18: 11_689_512,
-    34: 21_797_672,
-    50: 25_557_032,
-    101: 44_549_160,
-    152: 60_192_808,
-}
-# With the small stem, 100 classes (weiaicunzai/pytorch-cifar100).
-SMALL_PARAMETERS = {18: 11_220_132, 34: 21_328_292, 50: 23_705_252}
-# All parameters in keras.applications, batch statistics with them.
-KERAS_PARAMETERS = {50: 25_636_712, 101: 44_707_176, 152: 60_419_944}
+NAMES = [name for name in TORCHVISION if name.startswith("resnet")]
 
 
 def trainable(network):
     return sum(math.prod(variable.shape) for variable in network.trainable_variables)
 
 
-@pytest.mark.parametrize("depth", PARAMETERS)
-def test_parameters_and_depth_are_those_of_torchvision(depth, shapes_only):
-    network = resnet((224, 224, 3), 1000, depth=depth)
-    assert trainable(network) == PARAMETERS[depth]
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_and_depth_are_those_of_torchvision(name, shapes_only):
+    network = create(name, (224, 224, 3), 1000)
+    assert trainable(network) == TORCHVISION[name][0]
     kernels = [layer.name for layer in network.layers if hasattr(layer, "kernel")]
-    assert sum("shortcut" not in name for name in kernels) == depth
+    assert sum("shortcut" not in name for name in kernels) == DEPTHS[network.name]
 
 
-@pytest.mark.parametrize("depth", SMALL_PARAMETERS)
-def test_parameters_with_the_small_stem(depth, shapes_only):
-    network = resnet((32, 32, 3), 100, depth=depth, stem="small")
-    assert trainable(network) == SMALL_PARAMETERS[depth]
+@pytest.mark.parametrize("name", SMALL_STEM)
+def test_parameters_with_the_small_stem(name, shapes_only):
+    network = create(name, (32, 32, 3), 100, stem="small")
+    assert trainable(network) == SMALL_STEM[name]
 
 
-@pytest.mark.parametrize("depth", KERAS_PARAMETERS)
-def test_parameters_are_those_of_keras_applications(depth, shapes_only):
-    network = resnet(
-        (224, 224, 3),
-        1000,
-        depth=depth,
-        stride_on="1x1",
-        convolution_bias=True,
-        epsilon=1.001e-5,
-    )
-    assert network.count_params() == KERAS_PARAMETERS[depth]
+@pytest.mark.parametrize("name", KERAS_APPLICATIONS)
+def test_parameters_are_those_of_keras_applications(name, shapes_only):
+    network = create(name, (224, 224, 3), 1000, **KERAS_OPTIONS)
+    assert network.count_params() == KERAS_APPLICATIONS[name]
 
 
 @pytest.mark.parametrize("stem, side", [("imagenet", 7), ("small", 28)])

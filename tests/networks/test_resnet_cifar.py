@@ -6,10 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from classicnets.networks import create
 from classicnets.networks.resnet_cifar import resnet_cifar
-
-# Trainable parameters, 10 classes: 0.27, 0.46, 0.66, 0.85 and 1.7 million in table 6.
-PARAMETERS = {20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962}
+from classicnets.verification.anchors import DEPTHS, RESNETS_ON_CIFAR
 
 
 def outputs_of(network, inputs):
@@ -17,12 +16,12 @@ def outputs_of(network, inputs):
     return keras.ops.convert_to_numpy(network(inputs, training=False))
 
 
-@pytest.mark.parametrize("depth", PARAMETERS)
-def test_parameters_and_depth_are_those_of_the_paper(depth, shapes_only):
-    network = resnet_cifar((32, 32, 3), 10, depth=depth)
+@pytest.mark.parametrize("name", RESNETS_ON_CIFAR)
+def test_parameters_and_depth_are_those_of_the_paper(name, shapes_only):
+    network = create(name, (32, 32, 3), 10)
     count = sum(math.prod(variable.shape) for variable in network.trainable_variables)
-    assert count == PARAMETERS[depth]
-    assert sum(hasattr(layer, "kernel") for layer in network.layers) == depth
+    assert count == RESNETS_ON_CIFAR[name][0]
+    assert sum(hasattr(layer, "kernel") for layer in network.layers) == DEPTHS[name]
 
 
 def test_shortcuts_take_every_second_pixel_and_pad_the_channels_with_zeros():

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from classicnets.networks.vae import conv_vae, vae
+from classicnets.verification.anchors import COUNTS
 
 
 def kl(_, posterior):
@@ -24,14 +25,10 @@ def reconstruction(images, log_odds):
 @pytest.mark.parametrize(
     "build, options, count",
     [
-        # (784 + 1) 400 + 2 (400 + 1) 20 + (20 + 1) 400 + (400 + 1) 784, as public
-        # programs of this shape have.
-        (vae, {}, 652_824),
+        (vae, {}, COUNTS["vae"][0].parameters[0]),
         # (784 + 1) 128 + 2 (128 + 1) 20 + (20 + 1) 128 + (128 + 1) 784
         (vae, {"hidden_units": (128,)}, 209_464),
-        # (16 + 1) 32 + (16 * 32 + 1) 64 + (3136 + 1) 256 + 2 (256 + 1) 20, and back
-        # (20 + 1) 256 + (256 + 1) 3136 + (16 * 64 + 1) 32 + (16 * 32 + 1)
-        (conv_vae, {}, 1_691_369),
+        (conv_vae, {}, COUNTS["conv_vae"][0].parameters[0]),
     ],
 )
 def test_parameters(build, options, count, shapes_only):

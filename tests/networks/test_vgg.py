@@ -8,33 +8,24 @@ import pytest
 
 from classicnets.networks import create
 from classicnets.networks.vgg import vgg
+from classicnets.verification.anchors import TORCHVISION, VGG_ON_SMALL_IMAGES
 
-# Trainable parameters of torchvision's networks, 1000 classes.
-PARAMETERS = {
-    "vgg11": 132_863_336,
-    "vgg13": 133_047_848,
-    "vgg16": 138_357_544,
-    "vgg19": 143_667_240,
-    "vgg11_bn": 132_868_840,
-    "vgg13_bn": 133_053_736,
-    "vgg16_bn": 138_365_992,
-    "vgg19_bn": 143_678_248,
-}
+NAMES = [name for name in TORCHVISION if name.startswith("vgg")]
 
 
 def trainable(network):
     return sum(math.prod(variable.shape) for variable in network.trainable_variables)
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_parameters_are_those_of_torchvision(name, shapes_only):
-    assert trainable(create(name, (224, 224, 3), 1000)) == PARAMETERS[name]
+    assert trainable(create(name, (224, 224, 3), 1000)) == TORCHVISION[name][0]
 
 
-@pytest.mark.parametrize("depth, count", [(16, 34_015_396), (19, 39_327_652)])
-def test_the_same_head_on_small_images_starts_from_512(depth, count, shapes_only):
-    network = vgg((32, 32, 3), 100, depth=depth, batch_norm=True)
-    assert trainable(network) == count
+@pytest.mark.parametrize("name", VGG_ON_SMALL_IMAGES)
+def test_the_same_head_on_small_images_starts_from_512(name, shapes_only):
+    network = create(name, (32, 32, 3), 100)
+    assert trainable(network) == VGG_ON_SMALL_IMAGES[name]
     assert network.get_layer("hidden1").kernel.shape == (512, 4096)
 
 

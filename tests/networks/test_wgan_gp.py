@@ -6,6 +6,7 @@ import keras
 import pytest
 
 from classicnets.networks import create_pair, has_batch_norm, wgan_gp, wgan_gp_resnet
+from classicnets.verification.anchors import COUNTS
 
 
 def trainable(network):
@@ -30,16 +31,20 @@ def test_shapes_are_those_of_the_tutorial(shapes_only):
     generator, critic = create_pair("wgan_gp", (64, 64, 3))
     assert sides(generator) == [3, 9, 21, 64]
     assert sides(critic) == [64, 20, 6, 1]
-    # The tutorial's generator has 256 + 128 biases more, which batch norm takes away.
-    # Its critic has as many weights: batch norm learns as many as layer norm.
-    assert trainable(generator) == 2_471_555 - 256 - 128
-    assert trainable(critic) == (
-        conv(5, 3, 64)
-        + conv(5, 64, 128)
-        + conv(5, 128, 256)
-        + norm(128)
-        + norm(256)
-        + (256 + 1)
+    # The tutorial's critic has as many: batch norm learns as many as layer norm.
+    made, scored = COUNTS["wgan_gp"][0].parameters
+    assert trainable(generator) == made
+    assert (
+        trainable(critic)
+        == scored
+        == (
+            conv(5, 3, 64)
+            + conv(5, 64, 128)
+            + conv(5, 128, 256)
+            + norm(128)
+            + norm(256)
+            + (256 + 1)
+        )
     )
 
 
@@ -66,10 +71,12 @@ def test_parameters_for_cifar_are_those_of_the_paper_s_table(shapes_only):
     shortcut = conv(1, 128, 128)
     block = 2 * norm(128) + conv(3, 128, 128, bias=False) + one + shortcut
     start = (128 + 1) * 4 * 4 * 128
-    assert trainable(generator) == start + 3 * block + norm(128) + conv(3, 128, 3)
+    made, scored = COUNTS["wgan_gp_resnet"][0].parameters
+    counted = start + 3 * block + norm(128) + conv(3, 128, 3)
+    assert trainable(generator) == counted == made
     first = conv(3, 3, 128) + one + conv(1, 3, 128)
     halving, staying = 2 * one + shortcut, 2 * one
-    assert trainable(critic) == first + halving + 2 * staying + (128 + 1)
+    assert trainable(critic) == first + halving + 2 * staying + (128 + 1) == scored
     assert sides(generator) == [4, 8, 16, 32]
     assert sides(critic) == [32, 16, 8]
 
@@ -97,9 +104,11 @@ def test_parameters_at_64_are_those_of_the_authors_program(shapes_only):
 
     start, end = (128 + 1) * 4 * 4 * 512, norm(64) + conv(3, 64, 3)
     blocks = up(512, 512) + up(512, 256) + up(256, 128) + up(128, 64)
-    assert trainable(generator) == start + blocks + end
+    made, scored = COUNTS["wgan_gp_resnet"][1].parameters
+    assert trainable(generator) == start + blocks + end == made
     blocks = down(64, 128) + down(128, 256) + down(256, 512) + down(512, 512)
-    assert trainable(critic) == conv(3, 3, 64) + blocks + (4 * 4 * 512 + 1)
+    counted = conv(3, 3, 64) + blocks + (4 * 4 * 512 + 1)
+    assert trainable(critic) == counted == scored
     assert sides(generator) == [4, 8, 16, 32, 64]
     assert sides(critic) == [64, 32, 16, 8, 4]
 

@@ -1,0 +1,76 @@
+"""Networks whose weights NumPy draws: the same ones on every backend, and quickly."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from classicnets import networks
+
+Parts = tuple[keras.Model, ...]
+
+
+def create(
+    network: str,
+    shape: tuple[Any, ...],
+    classes: int,
+    options: Mapping[str, Any],
+) -> Parts:
+    """Build a network or a pair without values; `fill` gives them."""
+
+    def build():
+        if network in networks.PAIRS:
+            return networks.create_pair(network, shape, **options)
+        return (networks.create(network, shape, classes, **options),)
+
+    return without_values(build)
+
+
+def without_values(build: Callable[[], Any]) -> Any:
+    """Call `build` so that no variable gets a value: they have shapes only."""
+    with keras.StatelessScope(initialize_variables=False):
+        built = build()
+    # Forgets the variables that wait for their values.
+    keras.utils.clear_session(free_memory=False)
+    return built
+
+
+def fill(*parts: keras.Model, seed: int = 0, variance: float = 1.0) -> None:
+    """Give every variable a value drawn from `seed`, batch statistics too.
+
+    Args:
+        parts: Networks, as of `create` or with values already.
+        seed: Of the draws.
+        variance: About that of the batch statistics. The scales grow with its root, so
+            that the signal keeps its size; a small one shows an epsilon beside it.
+    """
+    draw = np.random.default_rng(seed)
+    for part in parts:
+        for layer in part._flatten_layers():
+            if layer.weights and not isinstance(layer, keras.Model):
+                batch_norm = isinstance(layer, keras.layers.BatchNormalization)
+                for variable in layer._trainable_variables:
+                    _set(variable, _drawn(draw, variable, variance * batch_norm))
+                for variable in layer._non_trainable_variables:
+                    _set(variable, _drawn(draw, variable, variance))
+            for generator in getattr(layer, "_seed_generators", ()):
+                _set(generator.state, np.zeros(generator.state.shape, "uint32"))
+
+
+def _drawn(draw, variable, variance) -> np.ndarray:
+    shape = tuple(variable.shape)
+    if len(shape) > 1:
+        scale = np.sqrt(2 / np.prod(shape[:-1]))
+        return draw.standard_normal(shape, "float32") * np.float32(scale)
+    if variable.name in ("gamma", "moving_variance"):
+        size = variance if variable.name == "moving_variance" else variance**0.5
+        return (draw.uniform(0.5, 1.5, shape) * (size or 1.0)).astype("float32")
+    return draw.normal(0, 0.1, shape).astype("float32")
+
+
+def _set(variable, value):
+    if variable._value is None:
+        variable._initialize(value)
+    else:
+        variable.assign(value)

@@ -1,0 +1,125 @@
+"""`classicnets verify`: it passes on the package, and fails on a broken copy of it."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from classicnets import networks, recipe
+from classicnets.errors import UserError
+from classicnets.verification import by_hand, outputs, proof, records, verify
+from classicnets.verification.backends import INSTALLED
+from classicnets.verification.first_steps import MEMBERS, member_of
+
+COMMAND = [sys.executable, "-m", "classicnets", "verify"]
+
+
+@pytest.fixture(scope="module")
+def mutations():
+    path = Path(__file__).with_name("mutations.py")
+    spec = importlib.util.spec_from_file_location("mutations", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["resnet20", "lstm", "conv_vae", "gan"])
+def test_the_proofs_of_a_network_hold(name):
+    found = list(verify([name], quick=True))
+    assert len(found) > 10
+    assert [line for line in found if line.ok is False] == []
+
+
+def test_the_first_step_is_taken_on_every_backend():
+    result = subprocess.run(
+        [*COMMAND, "autoencoder", "--json"], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    for backend in INSTALLED:
+        if backend != keras.backend.backend():
+            named = [row["proof"] for row in rows if row["proof"].startswith(backend)]
+            assert named == [
+                f"{backend}: {what}" for what in ("outputs", "losses", "first update")
+            ]
+    numpy = [row for row in rows if row["proof"] == "the first step's loss is NumPy's"]
+    assert len(numpy) == 1
+
+
+def test_a_mutant_fails_and_the_proof_is_named(mutations, tmp_path):
+    (mutation,) = (m for m in mutations.MUTATIONS if m.file == "optimization.py")
+    copy = tmp_path / mutations.PACKAGE.name
+    shutil.copytree(mutations.PACKAGE, copy)
+    mutations.mutate(copy, mutation)
+    code, told, _ = mutations.verify(copy, mutation.network, quick=True)
+    assert code == 1
+    assert "steps of adam with coupled L2" in told
+
+
+def test_every_mutation_finds_its_place_and_ten_files_are_hit(mutations):
+    for mutation in mutations.MUTATIONS:
+        text = (mutations.PACKAGE / mutation.file).read_text("utf-8")
+        assert mutation.before in text, mutation
+    assert len({mutation.file for mutation in mutations.MUTATIONS}) >= 10
+
+
+def test_a_place_that_is_gone_is_an_error(mutations, tmp_path):
+    (tmp_path / "objectives.py").write_text("")
+    gone = mutations.Mutation("a sign", "objectives.py", "+ 1", "- 1", "vae")
+    with pytest.raises(SystemExit, match="has no"):
+        mutations.mutate(tmp_path, gone)
+
+
+def test_a_wrong_name_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match="Did you mean 'resnet20'"):
+        verify(["resnet20x"])
+    result = subprocess.run([*COMMAND, "vgg17"], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_proof_that_an_error_stops_has_failed(monkeypatch):
+    """As it is where a mutant's shapes no longer fit."""
+    monkeypatch.setitem(outputs.SMALL, "autoencoder", [((8, 12), {})])
+    failed = [line for line in verify(["autoencoder"], quick=True) if line.ok is False]
+    assert [line.proof for line in failed] == ["outputs"]
+    assert failed[0].found.startswith("UserError: autoencoder takes images")
+
+
+def test_every_network_has_a_member_and_a_function_by_hand():
+    for name in [*networks.NETWORKS, *networks.PAIRS]:
+        assert member_of(name) in MEMBERS
+        assert outputs.functions_of(name, (32, 32, 3), 20)
+
+
+def test_what_is_not_finite_is_not_near():
+    assert not proof.near("n", "p", 1.0, float("nan")).ok
+    assert not proof.below("n", "p", 1.0, float("nan")).ok
+    assert proof.near("n", "p", 1000.0, 1000.05).ok
+
+
+def test_transposed_convolutions_by_hand_write_windows():
+    of = by_hand.ByHand()
+    of.weights["up"] = [np.arange(1.0, 10.0).reshape(3, 3, 1, 1), np.zeros(1)]
+    pixels = np.array([1.0, 10.0]).reshape(1, 2, 1, 1)
+    found = of.up("up", pixels, stride=2)[0, ..., 0]
+    rows = [[1, 2, 3], [4, 5, 6], [17, 28, 39], [40, 50, 60], [70, 80, 90]]
+    assert found.tolist() == rows
+
+
+def test_results_are_read_from_the_recipes_headers():
+    assert records.AIMS.keys() <= set(recipe.names())
+    units = {"lstm-imdb": "%", "vae-mnist": "nats", "wgan_gp-anime": "FID"}
+    for name, unit in units.items():
+        record = records.recorded(name)
+        assert record.unit == unit
+        assert f"commit {record.commit}" in " ".join(
+            recipe.find(name).read_text("utf-8").replace("\n# ", " ").split()
+        )
+    assert records.recorded("vgg11-digits") is None
