@@ -179,7 +179,7 @@ def _open(job, settings, task, batch):
     text = recipe.to_toml(settings)
     described = environment.describe("", "")
     run = runs.create(folder, job.contender.name, 0, text, described)
-    for name, model in task.export().items():
+    for name, model in task.plain_models().items():
         run.save_model(name, model)
     if settings.task == "classify":
         return lambda: evaluation.logits(run, batch)

@@ -34,6 +34,8 @@ ARROWS = {
     "evaluation": {
         *("tasks", "judging", "sampling", "data", "run", "engine", "recipe"),
     },
+    "export": {"run"},
+    "runtimes": set(),
     "signals": set(),
     "loop": {
         *("evaluation", "report", "checkpoint", "run", "recipe", "progress"),
@@ -60,7 +62,7 @@ ARROWS = {
         *("training", "evaluation", "report", "doctor", "figures", "pictures"),
         *("recipe", "run", "data", "networks", "sampling", "verification"),
         *("crossval", "crossval_folder", "report_crossval"),
-        "record",
+        *("record", "export"),
     },
     "__main__": {"cli"},
     "__init__": {
@@ -73,6 +75,12 @@ UPWARD = ("run", "evaluation")
 # The files of networks/ that bring the families together.
 GATHERING = {"__init__.py", "convert.py", "summary.py"}
 BACKENDS = {"tensorflow", "jax", "torch"}
+# Files beside the engine that need a backend of their own, inside a function.
+OTHER_PROGRAMS = {
+    "networks/convert.py": {"torch"},  # reads torchvision's files
+    "export.py": {"tensorflow", "torch"},
+    "runtimes.py": {"tensorflow", "torch"},
+}
 # Importing Keras starts a backend, so only these do it at their top.
 START_KERAS = {
     *("networks", "tasks", "engine", "training", "evaluation", "checkpoint"),
@@ -154,7 +162,7 @@ def _fault(name: str, area: str, target: str, *, at_top: bool) -> str:
     if root == "":
         return "imports must be absolute"
     if root in BACKENDS and area != "engine":
-        if name == "networks/convert.py" and root == "torch" and not at_top:
+        if root in OTHER_PROGRAMS.get(name, ()) and not at_top:
             return ""
         return f"only engine may import {root}"
     if root == "keras" and at_top and not {area, name} & START_KERAS:

@@ -366,6 +366,34 @@ def interpolate(run, rows, steps, seed, output, backend) -> None:
 
 @commands.command()
 @click.argument("run")
+@click.option(
+    "--format", "format_", required=True, help="onnx, saved_model, litert or torch."
+)
+@click.option("--part", help="One network of several: encoder, decoder, critic, model.")
+@click.option("-o", "--output", help="File; in the run's folder by default.")
+@click.option("--backend", type=click.Choice(BACKENDS))
+def export(run, format_, part, output, backend) -> None:
+    """Write a RUN's network as a file for another program.
+
+    Before it is kept, that program opens it in a new process, and its outputs are
+    compared with Keras's. Of an autoencoder or a VAE, encoder and decoder are written.
+    """
+    opened = _open(run)
+    from classicnets import export as exports
+
+    exports.check(format_, _chosen(backend))  # wrong input is told before the wait
+    parts = (part,) if part else exports.PARTS[opened.recipe.task]
+    if output and len(parts) > 1:
+        raise UserError(f"-o is for one file: add --part {' or --part '.join(parts)}.")
+    with _backend(backend):
+        import keras  # noqa: F401
+    for name in parts:
+        path, difference = exports.export(opened, name, format_, output)
+        click.echo(f"{path}  largest difference from Keras {difference:.1e}")
+
+
+@commands.command()
+@click.argument("run")
 def report(run) -> None:
     """Write the page of a RUN or a cross-validation anew."""
     from classicnets import crossval_folder, report_crossval
@@ -467,10 +495,14 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def _chosen(backend: str | None) -> str:
+    return backend or os.environ.get("KERAS_BACKEND", "tensorflow")
+
+
 @contextlib.contextmanager
 def _backend(name: str | None) -> Iterator[None]:
     """Choose Keras's backend, and keep its chatter at import off the terminal."""
-    chosen = name or os.environ.get("KERAS_BACKEND", "tensorflow")
+    chosen = _chosen(name)
     if chosen not in BACKENDS:
         raise UserError(f"backend must be one of {', '.join(BACKENDS)}, got {chosen}.")
     if importlib.util.find_spec(chosen) is None:

@@ -294,7 +294,7 @@ class Loop:
         if self.task.chosen:
             self.task.averages.clear()  # the best weights are the averaged ones
             self.checkpoints.restore_best(int(self.best["epoch"]))
-        for name, model in self.task.export().items():
+        for name, model in self.task.plain_models().items():
             self.run.save_model(name, model)
         if self.recipe.task != "classify":
             sampling.write_pictures(self.run, self.splits)

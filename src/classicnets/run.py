@@ -10,6 +10,7 @@
         model.keras         the trained network; takes raw pixels, or tokens
         encoder.keras, decoder.keras, generator.keras, critic.keras: its parts, where
                             it has some; those that make images make uint8 pixels
+        model.onnx and the like: what `export` wrote for other programs
         tokenizer.json      of a run on texts: the words and their numbers
         samples/            SPLIT.npz: right and wrong examples of a split; of a run
                             that makes images: epoch-0005.png and other pictures

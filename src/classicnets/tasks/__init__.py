@@ -9,7 +9,7 @@ A task has
   best epoch, and whether by its max or its min;
 - `network`, whose weights are those of the best epoch, and their `averages`;
 - `show()`: pictures, where the task has some;
-- `export()`: plain Keras models by name, which take or give raw inputs.
+- `plain_models()`: plain Keras models by name, which take or give raw inputs.
 """
 
 from typing import Any

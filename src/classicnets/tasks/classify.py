@@ -10,7 +10,7 @@ from classicnets import engine, objectives, optimization
 from classicnets.data import Rows, Splits
 from classicnets.data.batches import in_batches
 from classicnets.recipe import Recipe
-from classicnets.tasks import export
+from classicnets.tasks import plain
 from classicnets.tasks.averages import Averages
 from classicnets.tasks.pixels import Pixels
 from classicnets.tasks.tokens import Tokens
@@ -136,11 +136,11 @@ class Classify:
         """Return no pictures: the report shows right and wrong examples."""
         return {}
 
-    def export(self) -> dict[str, keras.Model]:
+    def plain_models(self) -> dict[str, keras.Model]:
         """Return `model`: float32, from raw pixels, or tokens, to logits."""
         with self.averages.in_use():
-            plain = export.in_float32(self.network)
-        return {"model": self.inputs.on_raw_inputs(plain)}
+            network = plain.in_float32(self.network)
+        return {"model": self.inputs.on_raw_inputs(network)}
 
 
 def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:

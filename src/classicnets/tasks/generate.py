@@ -9,7 +9,7 @@ from classicnets.data import Splits
 from classicnets.data.batches import in_batches
 from classicnets.errors import UserError
 from classicnets.recipe import Recipe
-from classicnets.tasks import draws, export
+from classicnets.tasks import draws, plain
 from classicnets.tasks.averages import Averages
 from classicnets.tasks.pixels import Pixels
 
@@ -213,7 +213,7 @@ class Generate:
 
     def _pixels(self, arrays, batch):
         images = self._generate(batch["noise"], training=False)
-        return export.pixels(images, log_odds=False)
+        return plain.pixels(images, log_odds=False)
 
     # -- showing -------------------------------------------------------------
 
@@ -221,14 +221,14 @@ class Generate:
         """Return `samples`, (n, height, width, channels) uint8, of fixed noise."""
         return {"samples": self.sample(SAMPLES, draws.SHOWN)}
 
-    def export(self) -> dict[str, keras.Model]:
+    def plain_models(self) -> dict[str, keras.Model]:
         """Return float32 models: `generator` makes uint8 pixels of noise, and `critic`
         takes raw pixels."""
         with self.averages.in_use():
-            generator = export.in_float32(self.generator)
-        critic = export.in_float32(self.critic)
+            generator = plain.in_float32(self.generator)
+        critic = plain.in_float32(self.critic)
         return {
-            "generator": export.to_pixels(generator, log_odds=False),
+            "generator": plain.to_pixels(generator, log_odds=False),
             "critic": self.inputs.on_raw_inputs(critic),
         }
 

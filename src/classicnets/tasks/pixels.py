@@ -8,7 +8,7 @@ from classicnets import data, engine
 from classicnets.data import Examples, augmentation
 from classicnets.errors import UserError
 from classicnets.recipe import Recipe
-from classicnets.tasks import export
+from classicnets.tasks import plain
 
 LABELS_ONLY = ("cutout", "mixup", "cutmix", "progressive_sizes", "label_smoothing")
 
@@ -106,7 +106,7 @@ class Pixels:
 
     def on_raw_inputs(self, network: keras.Model) -> keras.Model:
         """Put `scale` inside a model."""
-        return export.with_scaling(network, self.mean, self.deviation)
+        return plain.with_scaling(network, self.mean, self.deviation)
 
 
 def _channel_statistics(train: Examples, normalize: bool):

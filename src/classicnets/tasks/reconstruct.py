@@ -10,7 +10,7 @@ from classicnets import engine, judging, objectives, optimization
 from classicnets.data import Rows, Splits
 from classicnets.data.batches import in_batches
 from classicnets.recipe import Recipe
-from classicnets.tasks import draws, export
+from classicnets.tasks import draws, plain
 from classicnets.tasks.averages import Averages
 from classicnets.tasks.pixels import Pixels
 
@@ -168,17 +168,17 @@ class Reconstruct:
 
     def _pixels(self, arrays, batch):
         log_odds = self.decoder(batch["code"], training=False)
-        return export.pixels(log_odds, log_odds=True)
+        return plain.pixels(log_odds, log_odds=True)
 
-    def export(self) -> dict[str, keras.Model]:
+    def plain_models(self) -> dict[str, keras.Model]:
         """Return float32 models: `model` and `encoder` take raw pixels, `decoder` makes
         uint8 pixels of codes."""
         with self.averages.in_use():
-            plain = export.in_float32(self.network)
+            network = plain.in_float32(self.network)
         return {
-            "model": self.inputs.on_raw_inputs(plain),
-            "encoder": self.inputs.on_raw_inputs(plain.get_layer("encoder")),
-            "decoder": export.to_pixels(plain.get_layer("decoder"), log_odds=True),
+            "model": self.inputs.on_raw_inputs(network),
+            "encoder": self.inputs.on_raw_inputs(network.get_layer("encoder")),
+            "decoder": plain.to_pixels(network.get_layer("decoder"), log_odds=True),
         }
 
 

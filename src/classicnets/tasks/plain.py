@@ -9,9 +9,9 @@ def in_float32(network: keras.Model) -> keras.Model:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        plain = _copy(network)
-        plain.set_weights(network.get_weights())
-        return plain
+        copied = _copy(network)
+        copied.set_weights(network.get_weights())
+        return copied
     finally:
         keras.config.set_dtype_policy(policy)
 

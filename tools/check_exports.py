@@ -1,0 +1,92 @@
+"""Write whole networks with fresh weights as ONNX, and compare them with Keras.
+
+    python tools/check_exports.py              # every network
+    python tools/check_exports.py vgg16 lstm   # some
+
+Each at 32x32 (`wgan_gp` at 64x64), codes of its own size, texts of 400 tokens. Prints a
+line a network: the largest difference and what it took.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from classicnets import export, networks
+from classicnets.tasks import plain
+
+SIDES = {"wgan_gp": 64}
+CLASSES, LENGTH, WORDS = 10, 400, 20_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="networks; all by default")
+    parser.add_argument("--format", dest="format_", default="onnx")
+    given = parser.parse_args()
+    worst = 0.0
+    for name in given.names or [*networks.NETWORKS, *networks.PAIRS]:
+        for part, network, batches in _parts(name):
+            started = time.monotonic()
+            difference, size = _check(network, given.format_, batches)
+            worst = max(worst, difference)
+            seconds = time.monotonic() - started
+            print(
+                f"{name:18}{part:18}{difference:10.1e}{size / 1e6:10.1f} MB"
+                f"{seconds:8.0f} s",
+                flush=True,
+            )
+    print(f"largest difference {worst:.1e}")
+    if not worst <= export.TOLERANCE:
+        raise SystemExit(1)
+
+
+def _check(network, format_, batches) -> tuple[float, int]:
+    """Return the largest difference of a network's file, and the bytes it has."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"network{export.FORMATS[format_].suffix}"
+        export.write(network, format_, path)
+        files = [path, *path.rglob("*")]
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        return export.compare(network, format_, path, batches), size
+
+
+def _parts(name):
+    """Yield the networks that a name stands for, as a run saves them, with inputs."""
+    keras.utils.set_random_seed(0)
+    source = np.random.default_rng(0)
+    shape = (SIDES.get(name, 32),) * 2 + (3,)
+    pixels = [source.integers(256, size=(n, *shape), dtype=np.uint8) for n in (5, 1)]
+    mean, deviation = np.full(3, 0.5, "float32"), np.full(3, 0.25, "float32")
+    task = networks.task(name)
+    if name == "lstm":
+        network = networks.create(name, (None,), 2, bidirectional=True, pooling="max")
+        tokens = [source.integers(WORDS, size=(n, LENGTH)) for n in (5, 1)]
+        tokens[0][:, LENGTH // 2 :] = 0
+        batches = [batch.astype("int32") for batch in tokens]
+        yield "model", export.with_names(network, "model", task), batches
+        return
+    if task == "classify":
+        parts = {"model": networks.create(name, shape, CLASSES)}
+    elif task == "generate":
+        parts = dict(zip(("generator", "critic"), networks.create_pair(name, shape)))
+    else:
+        whole = networks.create(name, shape)
+        parts = {part: whole.get_layer(part) for part in ("encoder", "decoder")}
+    for part, network in parts.items():
+        if part in ("generator", "decoder"):
+            size = network.input_shape[-1]
+            codes = [source.standard_normal((n, size), "float32") for n in (5, 1)]
+            floats = export.with_names(network, "critic", task)  # not rounded
+            yield f"{part}, float", floats, codes
+            saved, batches = plain.to_pixels(network, log_odds=part == "decoder"), codes
+        else:
+            saved, batches = plain.with_scaling(network, mean, deviation), pixels
+        yield part, export.with_names(saved, part, task), batches
+
+
+if __name__ == "__main__":
+    main()
