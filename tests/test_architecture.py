@@ -55,7 +55,7 @@ ARROWS = {
     "environment": set(),
     "verification": {
         *("networks", "tasks", "data", "recipe", "objectives", "optimization"),
-        "checkpoint",
+        *("checkpoint", "record"),
     },
     "doctor": {"networks", "engine", "data", "objectives", "environment"},
     "cli": {
