@@ -1,5 +1,6 @@
 # make demo   trains a network on the digits that come with scikit-learn
 # make test   lint, types and the whole suite on the default backend
+# make site   the pages of docs/ in both languages, as build/site/index.html
 # make bench  speed against what people use, within an hour; writes docs/benchmarks*
 # make bench-quick  a few rows of it, within five minutes; writes into build/
 # make torture  kills trainings and compares what comes of them
@@ -15,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(BACKEND)
 
-.PHONY: help demo test check bench bench-quick torture fuzz mutations lock clean
+.PHONY: help demo test check site bench bench-quick torture fuzz mutations lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -44,6 +45,9 @@ check: $(READY)
 
 ALL_READY := $(foreach b,tensorflow torch jax,$(VENV)/ready-$(b))
 FACES = $(CLASSICNETS_DATA)/anime_faces
+
+site: $(READY)
+	$(BIN)/python tools/site.py
 
 bench: $(ALL_READY) # on a machine that does nothing else
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,119 @@
+"""A Sphinx extension: links between the languages, and to the code of the repository.
+
+In Markdown a link to a file of the repository is a plain relative path, which works
+where the pages are read as files too. On the site it leads to a page with the file's
+text. Where the words of such a link are `` `a_function` ``, it leads to that function's
+line, and a function that the file does not have is a warning: a claim cannot name a
+test that is gone.
+"""
+
+import html
+import os
+import re
+from pathlib import Path
+
+from docutils import nodes
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_for_filename
+from pygments.lexers.special import TextLexer
+from pygments.util import ClassNotFound
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+OTHER = {"en": ("zh", "中文"), "zh_CN": ("en", "English")}
+
+logger = logging.getLogger(__name__)
+
+
+class LinksToFiles(SphinxTransform):
+    """Turns what would be downloads into links to pages."""
+
+    default_priority = 5
+
+    def apply(self, **_) -> None:
+        """Replace every download of this page."""
+        for node in list(self.document.findall(addnodes.download_reference)):
+            docname = self.env.docname
+            file = Path(self.env.relfn2path(node["reftarget"], docname)[1]).resolve()
+            if file.suffix == ".md" and file.is_relative_to(DOCS):
+                page = site_path(file.relative_to(DOCS).with_suffix(".html"), self)
+            else:
+                page = f"code/{file.relative_to(ROOT).as_posix()}.html"
+                self.env.linked_files.setdefault(docname, set()).add(file)
+                page += line_of(node.astext(), file, node)
+            here = Path(docname).parent.as_posix()
+            target = os.path.relpath(page, here) if here != "." else page
+            link = nodes.reference("", "", *node.children, refuri=target)
+            for literal in link.findall(nodes.literal):
+                literal["classes"] = ["docutils", "literal"]
+            node.replace_self(link)
+
+
+def site_path(page: Path, transform: SphinxTransform) -> str:
+    """Where a page of docs/ lies, seen from the top of this language's build."""
+    if transform.config.language == "en":
+        return page.as_posix()
+    return f"../{page.as_posix()}"
+
+
+def line_of(words: str, file: Path, node: nodes.Node) -> str:
+    """The fragment of the function or class that a link's words name, or nothing."""
+    if not re.fullmatch(r"\w+", words) or file.suffix != ".py":
+        return ""
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if re.match(rf"\s*(def|class) {words}\b", line):
+            return f"#line-{number}"
+    logger.warning("%s has no %s", file.relative_to(ROOT), words, location=node)
+    return ""
+
+
+def code_pages(app: Sphinx):
+    """Yield a page for each file of the repository that some page links to."""
+    formatter = HtmlFormatter(lineanchors="line", wrapcode=True)
+    for file in sorted(set().union(*app.env.linked_files.values())):
+        try:
+            lexer = get_lexer_for_filename(file.name)
+        except ClassNotFound:
+            lexer = TextLexer()
+        name = file.relative_to(ROOT).as_posix()
+        code = highlight(file.read_text(encoding="utf-8"), lexer, formatter)
+        title = html.escape(name)
+        body = f"<section><h1>{title}</h1>{code}</section>"
+        yield f"code/{name}", {"title": title, "body": body}, "page.html"
+
+
+def add_language_link(app: Sphinx, page: str, template: str, context: dict, doctree):
+    """Put the other language's page above a page, if it is one of Markdown."""
+    if doctree is None:
+        return
+    language, words = OTHER[app.config.language]
+    up = "../" * page.count("/")
+    there = f"{up}zh/{page}.html" if language == "zh" else f"{up}../{page}.html"
+    link = f'<a href="{there}" hreflang="{language}">{words}</a>'
+    context["body"] = f'<p class="language">{link}</p>{context["body"]}'
+
+
+def forget(app: Sphinx, env, docname: str) -> None:
+    """Drop what is known of a page that is read anew."""
+    env.linked_files.pop(docname, None)
+
+
+def begin(app: Sphinx) -> None:
+    """Make a place for the files that pages link to."""
+    if not hasattr(app.env, "linked_files"):
+        app.env.linked_files = {}
+
+
+def setup(app: Sphinx) -> dict:
+    """Tell Sphinx of all this."""
+    app.add_transform(LinksToFiles)
+    app.connect("builder-inited", begin)
+    app.connect("env-purge-doc", forget)
+    app.connect("html-collect-pages", code_pages)
+    app.connect("html-page-context", add_language_link)
+    return {"version": "1", "parallel_read_safe": False}
