@@ -1,7 +1,6 @@
-"""The site of docs/: it builds without a doubt of Sphinx's, and nothing in it is dead."""
+"""The site of docs/: Sphinx has no doubt about it, and nothing in it is dead."""
 
 import importlib.util
-import os
 import re
 from pathlib import Path
 

@@ -44,9 +44,11 @@ def stages(model: keras.Model) -> list[Stage]:
         elif isinstance(layer, layers.Add):
             found[-1].sums += 1
         elif not _is_shortcut(layer) and (words := _operation(layer)):
-            if found[-1].operations == ["input"] or found[-1].shape[:-1] != shape[:-1]:
-                found.append(Stage(shape))
-            elif len(shape) == 1 and shape != found[-1].shape:
+            last = found[-1]
+            same = (
+                last.shape[:-1] == shape[:-1] if len(shape) > 1 else last.shape == shape
+            )
+            if not same or last.operations == ["input"]:
                 found.append(Stage(shape))
             found[-1].shape = shape
             found[-1].operations.append(words)
@@ -224,10 +226,10 @@ def _steps(drawing: Drawing, x: float, y: float, features: int) -> None:
 
 def residual_blocks() -> str:
     """Draw the two blocks and the two shortcuts of ResNet."""
-    drawing = Drawing(760, 330, "A basic block, a bottleneck and a shortcut of option A")
+    drawing = Drawing(760, 330, "A basic block, a bottleneck, a shortcut of option A")
     columns = (
         (130, "basic: 18, 34 layers", ["conv 3×3", "conv 3×3"], "x"),
-        (380, "bottleneck: 50 and more", ["conv 1×1", "conv 3×3", "conv 1×1, 4 ×"], "x"),
+        (380, "bottleneck: 50 up", ["conv 1×1", "conv 3×3", "conv 1×1, 4 ×"], "x"),
         (
             630,
             "for CIFAR, where it widens",
@@ -244,8 +246,8 @@ def residual_blocks() -> str:
             y = 95 + gap * number
             drawing.box(x, y, 120, 30, words)
             drawing.line([(x, y + 15), (x, y + gap - 17)], tip=True)
-            last = number == len(convolutions) - 1
-            drawing.words(x + 6, y + 28, "norm" if last else "norm, ReLU", anchor="start")
+            then = "norm" if number == len(convolutions) - 1 else "norm, ReLU"
+            drawing.words(x + 6, y + 28, then, anchor="start")
         y = 95 + gap * len(convolutions)
         drawing.circle(x, y, 13, "+")
         side = x - 92
