@@ -21,7 +21,8 @@ exclude_patterns = ["zh"]  # the other build; below docs/zh it matches nothing
 # Everything that Sphinx doubts is an error (-W), dead references too.
 nitpicky = True
 # Types of other projects, whose pages a build without a network cannot ask.
-nitpick_ignore_regex = [("py:.*", r"(keras|np|numpy|Path|pathlib|PIL|Image|click)\b.*")]
+ELSEWHERE = "keras|np|numpy|Path|pathlib|os|collections|tokenizers|Tokenizer"
+nitpick_ignore_regex = [("py:.*", rf"({ELSEWHERE})\b.*")]
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 3

@@ -1,4 +1,4 @@
-"""A Sphinx extension: links between the languages, and to the code of the repository.
+"""A Sphinx extension: links between the languages and to the code; our docstrings.
 
 In Markdown a link to a file of the repository is a plain relative path, which works
 where the pages are read as files too. On the site it leads to a page with the file's
@@ -87,6 +87,34 @@ def code_pages(app: Sphinx):
         yield f"code/{name}", {"title": title, "body": body}, "page.html"
 
 
+def mark_up(app: Sphinx, what: str, name: str, obj, options, lines: list[str]) -> None:
+    """Make reStructuredText of a docstring, which is plain text with `code`.
+
+    Its stars and bars are themselves, and a paragraph that is indented is a program.
+    """
+    if what in ("attribute", "property") and lines:
+        # Napoleon takes what stands before a colon there for a type.
+        lines[0] = lines[0].replace(": ", " \N{EN DASH} ", 1)
+    marked: list[str] = []
+    literal, before = False, ""
+    for line in lines:
+        indented = line.startswith("    ")
+        if indented and marked and not marked[-1] and not literal:
+            literal = bool(before) and not before.startswith((" ", "- "))
+            if literal:
+                marked += ["::", ""]
+        elif line and not indented:
+            literal = False
+        if not literal:
+            parts = line.split("`")
+            parts[::2] = [re.sub(r"([*|])", r"\\\1", part) for part in parts[::2]]
+            marked.append("`".join(parts))
+        else:
+            marked.append(line)
+        before = line or before
+    lines[:] = marked
+
+
 def add_language_link(app: Sphinx, page: str, template: str, context: dict, doctree):
     """Put the other language's page above a page, if it is one of Markdown."""
     if doctree is None:
@@ -115,5 +143,6 @@ def setup(app: Sphinx) -> dict:
     app.connect("builder-inited", begin)
     app.connect("env-purge-doc", forget)
     app.connect("html-collect-pages", code_pages)
+    app.connect("autodoc-process-docstring", mark_up, priority=1)  # before napoleon
     app.connect("html-page-context", add_language_link)
     return {"version": "1", "parallel_read_safe": False}
