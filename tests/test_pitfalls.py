@@ -64,7 +64,7 @@ def test_vgg_19_without_batch_norm_stays_at_chance_under_adam(half_vgg, digits):
     usual = learned(half_vgg(keras.initializers.GlorotUniform), images, labels)
     assert usual == pytest.approx(math.log(10), abs=0.1)
     ours = learned(half_vgg(None, batch_norm=True), images, labels)
-    assert ours < math.log(10) - 0.4
+    assert ours < math.log(10) - 0.2
 
 
 def test_after_glorots_start_all_images_get_the_same_logits(half_vgg, digits):
@@ -80,7 +80,7 @@ def test_a_head_that_is_softmaxed_twice_has_a_loss_that_it_cannot_leave():
     twice = float(to_numpy(loss(np.array([0]), sure)))
     assert twice == pytest.approx(math.log(1 + 99 / math.e), rel=1e-5)  # 3.62
     once = keras.losses.SparseCategoricalCrossentropy(from_logits=False)
-    assert float(to_numpy(once(np.array([0]), sure))) == pytest.approx(0, abs=1e-5)
+    assert float(to_numpy(once(np.array([0]), sure))) == pytest.approx(0, abs=1e-4)
 
 
 def test_our_heads_are_softmaxed_nowhere():
