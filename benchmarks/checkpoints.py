@@ -124,8 +124,8 @@ def section(costs: list[Cost]) -> str:
         TITLE,
         "",
         "The seconds of a save (median, and the smallest and largest), and what part of"
-        " a\ntraining's time that is with one save every `checkpoint_minutes`. Written"
-        " by the command\nbelow.",
+        " a\ntraining's time that is with one save every `checkpoint_minutes`.\n"
+        "Written by the command below.",
         "",
         "| recipe | checkpoint, MB | a save, s | one in, min | share of the time |",
         "|---|--:|--:|--:|--:|",
