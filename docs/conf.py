@@ -38,6 +38,8 @@ html_theme = "furo"
 html_title = "classicnets"
 html_static_path = [str(Path(__file__).parent / "static")]
 html_css_files = ["site.css"]
+# Sphinx's own program for Chinese looks for a stemmer that it does not bring.
+html_search_language = "en"
 html_show_sphinx = False
 html_show_copyright = False
 html_copy_source = False

@@ -163,7 +163,7 @@ def folder(tmp_path_factory):
         Image.fromarray(random.integers(256, size=shape, dtype=np.uint8)).save(path)
 
     for name in ("cats", "dogs"):
-        for number in range(8):
+        for number in range(20):
             draw(folder / "my_photos" / name / f"{number}.png")
             draw(folder / "my_pictures" / f"{name}{number}.png", (64, 64, 3))
     for name in ("cat.jpg", "seven.png"):
