@@ -10,6 +10,7 @@ test that is gone.
 import html
 import os
 import re
+import textwrap
 from pathlib import Path
 
 from docutils import nodes
@@ -25,6 +26,7 @@ from sphinx.util import logging
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
+CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
 OTHER = {"en": ("zh", "中文"), "zh_CN": ("en", "English")}
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,25 @@ class LinksToFiles(SphinxTransform):
             for literal in link.findall(nodes.literal):
                 literal["classes"] = ["docutils", "literal"]
             node.replace_self(link)
+
+
+class Tidy(SphinxTransform):
+    """Takes out the space that a line's end leaves in Chinese, and code's margin."""
+
+    default_priority = 990
+
+    def apply(self, **_) -> None:
+        """Change the page's texts."""
+        for block in self.document.findall(nodes.literal_block):
+            if block.get("language") == "python":
+                text = textwrap.dedent(block.astext()).strip("\n")
+                block.children[:] = []
+                block += nodes.Text(text)
+        if self.config.language == "zh_CN":
+            for text in list(self.document.findall(nodes.Text)):
+                if not isinstance(text.parent, nodes.literal_block):
+                    joined = re.sub(f"(?<={CHINESE})\n(?={CHINESE})", "", text.astext())
+                    text.parent.replace(text, nodes.Text(joined))
 
 
 def site_path(page: Path, transform: SphinxTransform) -> str:
@@ -140,6 +161,7 @@ def begin(app: Sphinx) -> None:
 def setup(app: Sphinx) -> dict:
     """Tell Sphinx of all this."""
     app.add_transform(LinksToFiles)
+    app.add_transform(Tidy)
     app.connect("builder-inited", begin)
     app.connect("env-purge-doc", forget)
     app.connect("html-collect-pages", code_pages)

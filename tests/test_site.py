@@ -7,9 +7,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SPEC = importlib.util.spec_from_file_location("site_tool", ROOT / "tools" / "site.py")
-site = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(site)
+
+
+def tool(name):
+    """Import a program of tools/, which is no package."""
+    path = ROOT / "tools" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"tools_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+site, look, figures = tool("site"), tool("look"), tool("figures")
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +48,20 @@ def test_every_page_is_there_in_both_languages(built):
 
 def pages(pattern):
     return site.DOCS.rglob(pattern)
+
+
+@pytest.mark.skipif(look.program() is None, reason="needs chromium")
+def test_no_page_is_wider_than_a_phone_or_lacks_a_picture(built):
+    written = [
+        (built / path.relative_to(site.DOCS)).with_suffix(".html")
+        for path in pages("*.md")
+    ]
+    assert look.look(built, written, {"phone": 390}) == []
+
+
+def test_the_figures_are_those_that_the_program_draws():
+    for name, text in figures.figures().items():
+        assert (figures.FOLDER / name).read_text(encoding="utf-8") == text, name
 
 
 def test_chinese_pages_are_in_chinese():

@@ -138,27 +138,27 @@ def program() -> str | None:
     return next(filter(None, map(shutil.which, PROGRAMS)), None)
 
 
-def look(folder: Path, shots: Path | None = None) -> tuple[int, list[str]]:
-    """Open every page at both widths.
-
-    Returns:
-        How many pages were opened, and what is wrong with them, a line each.
-    """
+def look(
+    folder: Path,
+    pages: list[Path],
+    widths: dict[str, int] = WIDTHS,
+    shots: Path | None = None,
+) -> list[str]:
+    """Open pages of a folder; return what is wrong with them, a line each."""
     if shots:
         shots.mkdir(parents=True, exist_ok=True)
-    pages = sorted(folder.rglob("*.html"))
     wrong = []
     with tempfile.TemporaryDirectory() as profile:
         browser = Browser(str(program()), profile)
         for page in pages:
             name = page.relative_to(folder).as_posix()
-            for kind, width in WIDTHS.items():
+            for kind, width in widths.items():
                 flat = name.replace("/", "-").removesuffix(".html")
                 shot = shots / f"{flat}-{kind}.png" if shots else None
                 found = browser.look(page, width, shot)
                 wrong += [f"{name}, {kind}: {each}" for each in found]
         browser.close()
-    return len(pages), wrong
+    return wrong
 
 
 def main() -> None:
@@ -169,9 +169,10 @@ def main() -> None:
     given = parser.parse_args()
     if program() is None:
         sys.exit("look needs chromium: apt-get install chromium")
-    count, wrong = look(given.folder, given.shots)
+    pages = sorted(given.folder.rglob("*.html"))
+    wrong = look(given.folder, pages, shots=given.shots)
     print(*wrong, sep="\n")
-    print(f"{count} pages at {' and '.join(map(str, WIDTHS.values()))} pixels")
+    print(f"{len(pages)} pages at {' and '.join(map(str, WIDTHS.values()))} pixels")
     sys.exit(bool(wrong))
 
 
