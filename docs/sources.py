@@ -64,7 +64,7 @@ class Tidy(SphinxTransform):
     def apply(self, **_) -> None:
         """Change the page's texts."""
         for block in self.document.findall(nodes.literal_block):
-            if block.get("language") == "python":
+            if block.get("language", "default") in ("default", "python"):
                 text = textwrap.dedent(block.astext()).strip("\n")
                 block.children[:] = []
                 block += nodes.Text(text)

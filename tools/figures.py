@@ -323,7 +323,7 @@ def slopes() -> str:
     drawing.words(*at(-3.4, 1.06), "discriminator: flat here", anchor="middle")
     drawing.line([at(x, 0.5 - x / 8) for x in xs], colour="#009e73", wide=2.5)
     drawing.words(
-        *at(2.9, 0.4), "critic: slope 1 everywhere", colour="#009e73", anchor="middle"
+        *at(2.2, 0.84), "critic: slope 1 everywhere", colour="#009e73", anchor="middle"
     )
     return drawing.text
 

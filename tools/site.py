@@ -26,7 +26,8 @@ def build(folder: Path) -> list[str]:
     """
     running = {}
     for language, (sources, place) in BUILDS.items():
-        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
+        # -E: lines of code that links name may have moved since the last time.
+        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-E"]
         command += ["-c", str(DOCS), "-D", f"language={language}"]
         command += ["-d", str(folder / ".doctrees" / language)]
         command += [str(sources), str(folder / place)]
