@@ -142,9 +142,19 @@ def add_language_link(app: Sphinx, page: str, template: str, context: dict, doct
         return
     language, words = OTHER[app.config.language]
     up = "../" * page.count("/")
+    home = DOCS / "zh" if language == "zh" else DOCS
+    if not (home / f"{page}.md").exists():
+        return  # a page of measurements that nobody has taken yet
     there = f"{up}zh/{page}.html" if language == "zh" else f"{up}../{page}.html"
     link = f'<a href="{there}" hreflang="{language}">{words}</a>'
     context["body"] = f'<p class="language">{link}</p>{context["body"]}'
+
+
+def measured(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Say so where a page would show measurements that nobody has taken yet."""
+    for block, name in re.findall(r"(```\{include\} (\S+)\n.*?```)", source[0], re.S):
+        if not Path(app.env.doc2path(docname)).parent.joinpath(name).exists():
+            source[0] = source[0].replace(block, "尚未测量。")
 
 
 def forget(app: Sphinx, env, docname: str) -> None:
@@ -163,6 +173,7 @@ def setup(app: Sphinx) -> dict:
     app.add_transform(LinksToFiles)
     app.add_transform(Tidy)
     app.connect("builder-inited", begin)
+    app.connect("source-read", measured)
     app.connect("env-purge-doc", forget)
     app.connect("html-collect-pages", code_pages)
     app.connect("autodoc-process-docstring", mark_up, priority=1)  # before napoleon
