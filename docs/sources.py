@@ -68,11 +68,22 @@ class Tidy(SphinxTransform):
                 text = textwrap.dedent(block.astext()).strip("\n")
                 block.children[:] = []
                 block += nodes.Text(text)
-        if self.config.language == "zh_CN":
-            for text in list(self.document.findall(nodes.Text)):
-                if not isinstance(text.parent, nodes.literal_block):
-                    joined = re.sub(f"(?<={CHINESE})\n(?={CHINESE})", "", text.astext())
-                    text.parent.replace(text, nodes.Text(joined))
+                block.rawsource = text  # where they differ, nothing is coloured
+        if self.config.language != "zh_CN":
+            return
+        for text in list(self.document.findall(nodes.Text)):
+            if isinstance(text.parent, nodes.literal_block) or "\n" not in text:
+                continue
+            # The end of a line may be a text of its own, between those beside it.
+            place = text.parent.index(text)
+            before, after = (
+                "".join(node.astext() for node in text.parent[max(k, 0) : k + 1])
+                for k in (place - 1, place + 1)
+            )
+            whole = f"{before[-1:]}{text.astext()}{after[:1]}"
+            joined = re.sub(f"(?<={CHINESE})\n(?={CHINESE})", "", whole)
+            joined = joined[len(before[-1:]) : len(joined) - len(after[:1])]
+            text.parent.replace(text, nodes.Text(joined))
 
 
 def site_path(page: Path, transform: SphinxTransform) -> str:
