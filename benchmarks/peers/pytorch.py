@@ -175,9 +175,10 @@ def train(job: Job, turns: Turns) -> None:
     torch.set_default_device(device)
     inputs, labels = (torch.from_numpy(array).to(device) for array in job.examples())
     labels = labels.long()
-    scale, vary = scaling(inputs), augment
     if job.on_texts:
         scale = vary = as_they_are
+    else:
+        scale, vary = scaling(inputs), augment
     model = NETWORKS[job.network]().to(memory_format=torch.channels_last).train()
     trained = [p.numel() for p in model.parameters() if p.requires_grad]
     forward = torch.compile(model) if job.contender.compiled else model
