@@ -35,7 +35,7 @@ from benchmarks.worker import (
     Job,
     Turns,
 )
-from classicnets import data, environment, evaluation, networks, recipe
+from classicnets import data, engine, environment, evaluation, networks, recipe
 from classicnets import run as runs
 from classicnets.optimization import learning_rates
 from classicnets.tasks import TASKS
@@ -184,17 +184,14 @@ def _open(job, settings, task, batch):
     if settings.task == "classify":
         return lambda: evaluation.logits(run, batch)
     if settings.task == "reconstruct":
-        encoder, decoder = run.load("encoder"), run.load("decoder")
-
-        def reconstruct():
-            codes = encoder.predict_on_batch(batch)
-            return decoder.predict_on_batch(codes[0])
-
-        return reconstruct
-    generator, source = run.load("generator"), np.random.default_rng(0)
+        encode = engine.forward(run.load("encoder"))
+        decode = engine.forward(run.load("decoder"))
+        return lambda: decode(encode(batch))
+    generate = engine.forward(run.load("generator"))
+    source = np.random.default_rng(0)
 
     def sample():
         noise = source.standard_normal((job.batch_size, NOISE_SIZE), np.float32)
-        return generator.predict_on_batch(noise)
+        return generate(noise)
 
     return sample

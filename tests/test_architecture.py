@@ -21,7 +21,7 @@ ARROWS = {
     "objectives": {"engine"},
     "optimization": {"engine", "recipe"},
     "data": {"recipe"},
-    "run": {"recipe", "tensorboard", "pictures", "data", "saved"},
+    "run": {"recipe", "tensorboard", "pictures", "data", "saved", "engine"},
     "report": {"run", "figures", "pictures", "report_generative"},
     "report_generative": {"run", "figures"},
     "checkpoint": {"run", "recipe"},
@@ -30,7 +30,7 @@ ARROWS = {
         *("networks", "data", "engine", "recipe"),
     },
     "judging": {"engine", "networks", "data"},
-    "sampling": {"run", "data", "pictures"},
+    "sampling": {"run", "data", "pictures", "engine"},
     "evaluation": {
         *("tasks", "judging", "sampling", "data", "run", "engine", "recipe"),
     },

@@ -138,7 +138,7 @@ def logits(run: Run, inputs) -> np.ndarray:
     """Return (n, classes) for raw inputs: images (n, height, width, channels) or
     tokens (n, max_tokens)."""
     size = min(run.recipe.evaluation_batch_size, len(inputs))
-    return in_batches(run.model.predict_on_batch, inputs, size)
+    return in_batches(run.forward, inputs, size)
 
 
 def predict(

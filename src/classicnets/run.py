@@ -32,7 +32,7 @@ import os
 import re
 import secrets
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -142,6 +142,13 @@ class Run:
         """The trained network, loaded from model.keras without running its code."""
         return self.load("model")
 
+    @cached_property
+    def forward(self) -> "Callable[[np.ndarray], np.ndarray]":
+        """The trained network as a compiled function of raw NumPy inputs."""
+        from classicnets import engine
+
+        return engine.forward(self.model, self.recipe.fast_kernels)
+
     def load(self, name: str) -> "keras.Model":
         """Loads a network of the run, such as "decoder", without running its code."""
         path = self.path / f"{name}.keras"
@@ -188,27 +195,11 @@ class Run:
         Raises:
             UserError: another process trains here, or nobody may write here.
         """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            process = self.status.get("process", "unknown")
-            raise UserError(
-                f"{self.name} must not be trained twice at a time: process {process}"
-                " does."
-            ) from None
-        except OSError as error:
-            raise UserError(
-                f"{self.path} must be a folder to write to, .lock in it cannot be"
-                f" locked: {error.strerror}."
-            ) from None
-        try:
+        with lock(
+            self.path, lambda: f"process {self.status.get('process', 'unknown')}"
+        ):
             remove_half_written(self.path.rglob(".*"))
             yield
-        finally:
-            lock.release()
 
     def save_model(self, name: str, model: "keras.Model") -> None:
         """Writes NAME.keras, whole or not at all."""
@@ -338,8 +329,7 @@ class Run:
 
     def save_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a file of the folder as JSON; NumPy's numbers are understood."""
-        text = json.dumps(_plain(content), indent=2, ensure_ascii=False)
-        self.save_text(name, text + "\n")
+        write_json(self.path / name, content)
 
     def save_text(self, name: str, text: str) -> None:
         """Writes a file of the folder, whole or not at all."""
@@ -405,11 +395,48 @@ def check_name(name: str) -> None:
         )
 
 
+@contextlib.contextmanager
+def lock(folder: Path, holder: Callable[[], str]) -> Iterator[None]:
+    """Keeps every other process out of a folder, until this one ends or lets it go.
+
+    Args:
+        folder: what is locked.
+        holder: says who holds it, where somebody does.
+
+    Raises:
+        UserError: another process holds it, or nobody may write there.
+    """
+    from filelock import FileLock, Timeout
+
+    held = FileLock(folder / ".lock", timeout=0)
+    try:
+        held.acquire()
+    except Timeout:
+        raise UserError(
+            f"{folder.name} must not be trained twice at a time: {holder()} does."
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{folder} must be a folder to write to, .lock in it cannot be locked:"
+            f" {error.strerror}."
+        ) from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
 def remove_half_written(files: Iterable[Path]) -> None:
     """Removes those of the files that a killed process was writing."""
     for path in files:
         if re.fullmatch(_TEMPORARY, path.name):
             path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a file as JSON, whole or not at all; NumPy's numbers are understood."""
+    text = json.dumps(_plain(content), indent=2, ensure_ascii=False)
+    write_atomically(path, f"{text}\n".encode())
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from classicnets import pictures
+from classicnets import engine, pictures
 from classicnets.data import Splits
 from classicnets.data.batches import in_batches
 from classicnets.errors import UserError
@@ -33,7 +33,7 @@ def sample(run: Run, count: int = 64, seed: int = 0) -> np.ndarray:
         UserError: For a run that cannot draw: a classifier, an autoencoder.
     """
     maker = _maker(run)
-    return _images(maker, _noise(maker, count, seed))
+    return _images(run, maker, _noise(maker, count, seed))
 
 
 def interpolate(
@@ -48,7 +48,7 @@ def interpolate(
     ends = _noise(maker, 2 * rows, seed).reshape(rows, 2, -1)
     shares = np.linspace(0.0, 1.0, steps).tolist()
     ways = [pictures.slerp(first, last, shares) for first, last in ends]
-    return _images(maker, np.concatenate(ways).astype("float32"))
+    return _images(run, maker, np.concatenate(ways).astype("float32"))
 
 
 def reconstruct(run: Run, images: np.ndarray) -> np.ndarray:
@@ -61,17 +61,12 @@ def reconstruct(run: Run, images: np.ndarray) -> np.ndarray:
     Returns:
         The same shape, uint8.
     """
-    return _images(run.load("decoder"), encode(run, images))
+    return _images(run, run.load("decoder"), encode(run, images))
 
 
 def encode(run: Run, images: np.ndarray) -> np.ndarray:
     """Return the codes (n, latent_size) of images uint8; of a VAE the means."""
-    encoder = run.load("encoder")
-
-    def means(rows):
-        codes = encoder.predict_on_batch(rows)
-        return codes[0] if isinstance(codes, list | tuple) else codes
-
+    means = engine.forward(run.load("encoder"), run.recipe.fast_kernels)
     return in_batches(means, images, min(BATCH, len(images)))
 
 
@@ -96,7 +91,7 @@ def write_pictures(run: Run, splits: Splits) -> None:
             run.save_picture("latent", pictures.encode_png(drawn))
             if _is_vae(run):  # what lies at which place of the prior
                 codes = pictures.latent_grid_codes(MANIFOLD)
-                made = _images(run.load("decoder"), codes)
+                made = _images(run, run.load("decoder"), codes)
                 drawn = pictures.grid(made, columns=MANIFOLD)
                 run.save_picture("manifold", pictures.encode_png(drawn))
 
@@ -138,6 +133,7 @@ def _noise(maker, count: int, seed: int) -> np.ndarray:
     return source.standard_normal(shape, dtype=np.float32)
 
 
-def _images(maker, codes: np.ndarray) -> np.ndarray:
+def _images(run: Run, maker, codes: np.ndarray) -> np.ndarray:
     """Return uint8 images of codes (n, latent_size)."""
-    return in_batches(maker.predict_on_batch, codes, min(BATCH, len(codes)))
+    make = engine.forward(maker, run.recipe.fast_kernels)
+    return in_batches(make, codes, min(BATCH, len(codes)))

@@ -150,6 +150,31 @@ def test_fast_kernels_give_the_predictions_of_keras():
     )
 
 
+@pytest.mark.parametrize("kind", ["images", "texts", "vae"])
+def test_a_forward_pass_gives_the_predictions_of_a_network_within_a_model(kind):
+    if kind == "texts":
+        inner = lstm((9,), 3, units=(4, 4), vocabulary_size=20, embedding_size=5)
+        inputs = RANDOM.integers(20, size=(6, 9), dtype="int32")
+        outer = inner
+    else:
+        inner = small_network(4) if kind == "images" else small_encoder()
+        raw = keras.Input((4, 4, 8))
+        outer = keras.Model(raw, inner(layers.Rescaling(1 / 255)(raw)))
+        inputs = RANDOM.integers(256, size=(6, 4, 4, 8), dtype="uint8")
+    expected = keras.tree.flatten(outer.predict_on_batch(inputs))[0]
+    for fast in (True, False):
+        found = engine.forward(outer, fast_kernels=fast)(inputs)
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def small_encoder():
+    """A mean and a log variance, of which a forward pass gives the first."""
+    images = keras.Input((4, 4, 8))
+    x = layers.Flatten()(images)
+    return keras.Model(images, [layers.Dense(2)(x), layers.Dense(2)(x)])
+
+
 def test_a_frozen_batch_norm_keeps_its_statistics():
     network = small_network(4)
     network.trainable = False

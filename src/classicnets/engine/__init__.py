@@ -20,6 +20,7 @@ carries it in and out; the others keep it in place.
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
 from classicnets.errors import UserError
 
@@ -65,17 +66,50 @@ def rebuild(
 
     def call(layer, *args, **kwargs):
         shape = getattr(args[0], "shape", None)
+        if isinstance(layer, keras.Model):
+            return rebuild(layer, shape[1:], fast_kernels)(*args, **kwargs)
         kernel = backend.fast_kernel(layer, shape) if fast_kernels else None
         if kernel is None:
             return layer(*args, **kwargs)
         return _Accelerated(layer, kernel)(*args)
 
-    return keras.models.clone_model(
+    rebuilt = keras.models.clone_model(
         network,
         input_tensors=keras.Input(input_shape, dtype=network.inputs[0].dtype),
         clone_function=lambda layer: layer,
         call_function=call,
     )
+    rebuilt.dtype_policy = _policy(network)
+    return rebuilt
+
+
+def _policy(network):
+    """Return the precision of the first weights: a loaded model's own is whatever
+    the global one is by then."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            return _policy(layer)
+        if layer.weights:
+            return layer.dtype_policy
+    return network.dtype_policy
+
+
+def forward(
+    network: keras.Model, fast_kernels: bool = True
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Compile a network's forward pass, of NumPy arrays and without learning.
+
+    Args:
+        network: A functional model of one input; of its outputs the first is returned.
+        fast_kernels: See `rebuild`.
+    """
+    fast = rebuild(network, network.input_shape[1:], fast_kernels)
+
+    def function(arrays, batch):
+        return keras.tree.flatten(fast(batch["inputs"], training=False))[0]
+
+    run = compile_function(function, network.variables)
+    return lambda inputs: run({}, {"inputs": inputs})
 
 
 class _Accelerated(keras.layers.Layer):

@@ -54,8 +54,10 @@ class _Bounds:
     def __init__(self, network: keras.Model, recipe: Recipe):
         self.recipe = recipe
         self.is_vae = isinstance(network.output, dict)
-        self.encoder = network.get_layer("encoder")
-        self.decoder = network.get_layer("decoder")
+        self.encoder, self.decoder = (
+            engine.rebuild(part, part.input_shape[1:], recipe.fast_kernels)
+            for part in (network.get_layer("encoder"), network.get_layer("decoder"))
+        )
         self.latent_size = self.decoder.input_shape[-1]
         self._terms = engine.compile_function(self._terms_of, network.variables)
         self._weights = engine.compile_function(self._weights_of, network.variables)
