@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.examples import EXAMPLES, kind_of, save_examples
 from benchmarks.page import section, write
 from benchmarks.rounds import BACKENDS, NETWORKS, contenders, measure
-from benchmarks.table import Result, Row, machine
+from benchmarks.table import MATRIX, Result, Row, has_bfloat16, machine
 from classicnets import environment
 from classicnets.errors import UserError, nearest
 
@@ -31,6 +31,11 @@ QUICK_CONTENDERS = (
     *("ours-tensorflow-mixed_bfloat16", "ours-torch-mixed_bfloat16"),
     *("ours-tensorflow-float32", "keras2021-float32"),
     *("pytorch-eager-float32", "pytorch-eager-bfloat16"),
+)
+
+NO_BFLOAT16 = (
+    "- bfloat16: nobody trains in it here, the processor has no units for it; see the"
+    " matrix products\n"
 )
 
 
@@ -83,6 +88,7 @@ def _introduction(options):
         f" {machine()}; Python {facts['python']}, NumPy {facts['numpy']}\n"
         f"- load average at the start: {load}\n"
         f"- rounds: {options.rounds}, after 2 steps to warm up\n"
+        + (NO_BFLOAT16 if options.slow_bfloat16 and not options.contenders else "")
     )
 
 
@@ -120,9 +126,16 @@ def _options():
         options.rows = [_row(text) for text in rows]
         backends = [_known(b, BACKENDS, "backend") for b in options.backends.split(",")]
         everyone = {c.name: c for c in contenders(backends, options.device)}
-        wanted = options.contenders.split(",") if options.contenders else everyone
-        if options.quick and not options.contenders:
-            wanted = [name for name in QUICK_CONTENDERS if name in everyone]
+        options.slow_bfloat16 = options.device == "cpu" and not has_bfloat16()
+        if options.contenders:
+            wanted = options.contenders.split(",")
+        else:
+            wanted = [
+                name
+                for name, contender in everyone.items()
+                if (not options.quick or name in QUICK_CONTENDERS)
+                and not (options.slow_bfloat16 and _computes_in_bfloat16(contender))
+            ]
         options.contenders = [
             everyone[_known(name, everyone, "contender")] for name in wanted
         ]
@@ -144,6 +157,11 @@ def _gpu():
     if not found or found.returncode or not found.stdout.strip():
         raise UserError("--device gpu needs an NVIDIA GPU, nvidia-smi finds none.")
     return found.stdout.strip().splitlines()[0]
+
+
+def _computes_in_bfloat16(contender):
+    """Whether it trains so; the matrix product, which shows how slow that is, stays."""
+    return "bfloat16" in contender.precision and not contender.name.startswith(MATRIX)
 
 
 def _row(text):

@@ -5,7 +5,6 @@ epoch each image once, in a random order, in batches of float32 in [-1, 1].
 """
 
 import argparse
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from benchmarks.folders_page import (
     Reading,
     write,
 )
-from benchmarks.worker import choose_backend
+from benchmarks.worker import ask_a_process, choose_backend
 from classicnets import data
 
 ENDINGS = (".jpg", ".jpeg", ".png")  # those that both sides read
@@ -184,19 +183,8 @@ class _Memory:
 
 def in_a_process(name: str, folder: str, epochs: int, copies: int = 1) -> Reading:
     """Let one contender read where nothing is cached or imported yet."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as cache:
-        given = (theirs, cache, name, folder, epochs, copies)
-        process = context.Process(target=_work, args=given)
-        process.start()
-        theirs.close()
-        try:
-            found = ours.recv()
-        except EOFError:
-            raise SystemExit(f"{name} ended without a result.") from None
-        finally:
-            process.join()
+        found = ask_a_process(name, _work, cache, name, folder, epochs, copies)
     seconds = " ".join(f"{value:.2f}" for value in found.seconds)
     print(
         f"{name}: {found.images:,} images, seconds of the epochs: {seconds}; "

@@ -1,13 +1,11 @@
 """What `benchmarks.folders` measured, as a page for people and a CSV for machines."""
 
 import dataclasses
-import shlex
 import statistics
 import sys
 from pathlib import Path
 
-from benchmarks.table import machine
-from classicnets import environment
+from benchmarks.table import origin
 from classicnets.run import write_atomically
 
 SIZE = 64  # height and width of the batches' images
@@ -74,10 +72,8 @@ def page(rounds: list[list[Reading]], growth: list[Reading], size: int) -> str:
         growth: of ours, from fewer copies of the folder to more.
         size: bytes of the folder's files.
     """
-    facts = environment.describe("", "CPU")
     # Of the folder its name alone: the rest of the path is the reader's.
     given = [Path(word).name if Path(word).is_dir() else word for word in sys.argv[1:]]
-    command = shlex.join(["python", "-m", "benchmarks.folders", *given])
     later = len(rounds[0][0].seconds) - 1
     lines = [
         "# Images from a folder",
@@ -91,9 +87,7 @@ def page(rounds: list[list[Reading]], growth: list[Reading], size: int) -> str:
         "times on; below, ours is bilinear.",
         "Importing is not counted. The files are in the system's memory already.",
         "",
-        f"- command: `{command}`",
-        f"- commit: {facts['commit']}; started {facts['started']}",
-        f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()}",
+        *origin("folders", given),
         f"- folder: {rounds[0][0].images:,} images, {size / MIB:.0f} MiB",
         f"- rounds: {len(rounds)}, in turns, a process each; epochs: 1 + {later}",
         "",

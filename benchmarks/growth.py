@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.growth_page import Point, Series, write
-from benchmarks.worker import choose_backend
+from benchmarks.worker import ask_a_process, choose_backend
 
 STEP_SECONDS = 3.0  # of timed steps, where they are quick
 LEAST_STEPS, MOST_STEPS = 4, 40
@@ -94,18 +94,8 @@ def main() -> None:
 
 def measure(series: Series, x: int) -> Point:
     """Measure one point in a process of its own, on examples made for it."""
-    context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, folder, series, x))
-        process.start()
-        theirs.close()
-        try:
-            return ours.recv()
-        except EOFError:
-            raise SystemExit(f"{series.name} {x} ended without a result.") from None
-        finally:
-            process.join()
+        return ask_a_process(f"{series.name} {x}", _work, folder, series, x)
 
 
 def _work(pipe, folder, series, x):

@@ -3,16 +3,13 @@
 import dataclasses
 import itertools
 import math
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.table import machine
-from classicnets import environment
+from benchmarks.table import origin
 from classicnets.pictures import COLOURS
 from classicnets.run import write_atomically
 
@@ -117,16 +114,12 @@ def steepest(points: list[Point]) -> float:
 
 def page(measured: dict[Series, list[Point]], picture: str) -> str:
     """Return the page, a section a series."""
-    facts = environment.describe("", "CPU")
-    command = shlex.join(["python", "-m", "benchmarks.growth", *sys.argv[1:]])
     lines = [
         "# How time and memory grow",
         "",
         "Written by the command below; `benchmarks/README.md` says how it is measured.",
         "",
-        f"- command: `{command}`",
-        f"- commit: {facts['commit']}; started {facts['started']}",
-        f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()}",
+        *origin("growth"),
         "- each point: one process, the median of its steps or epochs after the first",
         "",
         f"![Time and memory by the size of the work]({picture})",

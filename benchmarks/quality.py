@@ -7,8 +7,6 @@ counts tracing and compiling, and stops at the first validation that is good eno
 
 import argparse
 import math
-import multiprocessing
-import shlex
 import statistics
 import sys
 import tempfile
@@ -16,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.races import RACES, Clock, Race
-from benchmarks.table import machine
-from benchmarks.worker import choose_backend
-from classicnets import environment
+from benchmarks.table import has_bfloat16, origin
+from benchmarks.worker import ask_a_process, choose_backend
 from classicnets.errors import UserError, nearest
 from classicnets.run import write_atomically
 
@@ -59,7 +56,7 @@ def main() -> None:
             for name in names:
                 result.noted.setdefault(name, [])
             for name in names if seed % 2 == 0 else names[::-1]:
-                noted = _in_a_process(name, result.race.network, seed)
+                noted = ask_a_process(name, _work, name, result.race.network, seed)
                 result.noted[name].append(noted)
                 told = f"{result.race.network} {name} seed {seed}: {noted}"
                 print(told, file=sys.stderr, flush=True)
@@ -87,26 +84,6 @@ def train_ours(clock: Clock, seed: int) -> None:
         )
 
 
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies matrices of bfloat16; see `table.machine`."""
-    return "bf16" in machine().partition(";")[0]
-
-
-def _in_a_process(name: str, network: str, seed: int) -> Noted:
-    """Let one contender train where the backend of Keras can be chosen."""
-    context = multiprocessing.get_context("spawn")
-    ours, their = context.Pipe()
-    process = context.Process(target=_work, args=(their, name, network, seed))
-    process.start()
-    their.close()
-    try:
-        return ours.recv()
-    except EOFError:
-        raise SystemExit(f"{name} ended without a result.") from None
-    finally:
-        process.join()
-
-
 def _work(pipe, name, network, seed):
     clock = Clock(RACES[network])
     if name == SCRIPT:
@@ -122,16 +99,12 @@ def _work(pipe, name, network, seed):
 
 def page(results: list[Result]) -> str:
     """Return the page, a section a race."""
-    facts = environment.describe("", "CPU")
-    command = shlex.join(["python", "-m", "benchmarks.quality", *sys.argv[1:]])
     lines = [
         "# Seconds to a quality",
         "",
         "Written by the command below; `benchmarks/README.md` says what is alike.",
         "",
-        f"- command: `{command}`",
-        f"- commit: {facts['commit']}; started {facts['started']}",
-        f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()}",
+        *origin("quality"),
         "- precision of ours: "
         + ("as in its recipes" if has_bfloat16() else "float32, for want of bfloat16"),
     ]

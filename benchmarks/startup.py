@@ -21,8 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.table import machine
-from classicnets import environment
+from benchmarks.table import origin
 from classicnets.run import write_atomically
 
 RECIPE = "resnet20-digits"
@@ -179,8 +178,6 @@ def _environment() -> dict[str, str]:
 
 def page(measured: list[Timing]) -> str:
     """Return the page."""
-    facts = environment.describe("", "CPU")
-    command = shlex.join(["python", "-m", "benchmarks.startup", *sys.argv[1:]])
     *_, backend, train = measured
     shares = [alone / whole for alone, whole in zip(backend.seconds, train.seconds)]
     lines = [
@@ -188,10 +185,7 @@ def page(measured: list[Timing]) -> str:
         "",
         "Written by the command below; `benchmarks/README.md` says how it is measured.",
         "",
-        f"- command: `{command}`",
-        f"- commit: {facts['commit']}; started {facts['started']}",
-        f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()};"
-        f" Python {facts['python']}",
+        *origin("startup"),
         f"- load average at the end: {' '.join(f'{v:.1f}' for v in os.getloadavg())}",
         f"- rounds: {len(train.seconds)}, in turns, after one to warm up",
         "",

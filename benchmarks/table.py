@@ -5,10 +5,14 @@ import dataclasses
 import importlib.metadata
 import io
 import re
+import shlex
 import statistics
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.worker import Contender
+from classicnets import environment
 
 BASELINE = "keras2021-float32"
 MATRIX = "matrix-product"  # how the contenders that measure the machine begin
@@ -163,6 +167,28 @@ def machine() -> str:
         except importlib.metadata.PackageNotFoundError:
             continue
     return f"{' '.join(flags) or 'flags unknown'}; {', '.join(versions)}"
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies matrices of bfloat16; see `machine`."""
+    return "bf16" in machine().partition(";")[0]
+
+
+def origin(module: str, words: Sequence[str] | None = None) -> list[str]:
+    """Return the lines of a page that say which command made it, and on what.
+
+    Args:
+        module: Of `benchmarks`.
+        words: What stood after it; by default as it was typed.
+    """
+    given = sys.argv[1:] if words is None else words
+    facts = environment.describe("", "CPU")
+    return [
+        f"- command: `{shlex.join(['python', '-m', f'benchmarks.{module}', *given])}`",
+        f"- commit: {facts['commit']}; started {facts['started']}",
+        f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()};"
+        f" Python {facts['python']}",
+    ]
 
 
 def rounds_csv(measured: dict[Row, list[Result]]) -> str:

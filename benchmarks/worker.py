@@ -129,6 +129,25 @@ class TrainingOver(Exception):  # noqa: N818  (it is an order, not a fault)
     """No more steps are wanted: leaves a training loop, wherever it is."""
 
 
+def ask_a_process(name: str, work: Callable[..., None], *given: Any) -> Any:
+    """Call work(pipe, *given) in a new process; return what it sends.
+
+    Raises:
+        SystemExit: It ended before; `name` says which.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, *given))
+    process.start()
+    theirs.close()  # so that its death closes the pipe
+    try:
+        return ours.recv()
+    except EOFError:
+        raise SystemExit(f"{name} ended without a result.") from None
+    finally:
+        process.join()
+
+
 class Worker:
     """A contender's process, seen from the one that measures."""
 

@@ -92,22 +92,10 @@ class CrossValidation:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps every other process from going on with this cross-validation."""
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.path / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise UserError(
-                f"{self.path.name} must not be trained twice at a time: another process"
-                " does."
-            ) from None
-        try:
+        with runs_.lock(self.path, lambda: "another process"):
             # Only its own files: somebody may be at work in a fold's folder.
             runs_.remove_half_written(self.path.glob(".*"))
             yield
-        finally:
-            lock.release()
 
     def save(self, state: str) -> None:
         """Write crossval.json and crossval.csv from what the folds left."""
@@ -119,7 +107,7 @@ class CrossValidation:
             "mean": means,
             "std": deviations,
         }
-        _save_json(self.path / FILE, self.content)
+        runs_.write_json(self.path / FILE, self.content)
         if rows:
             _save_table(self.path / "crossval.csv", rows, means, deviations)
 
@@ -152,7 +140,7 @@ def find_or_create(
                 return found
     runs_.check_name(name)
     folder = runs_.take_folder(Path(runs_folder), stem)
-    _save_json(folder / FILE, {**content, "state": "running"})
+    runs_.write_json(folder / FILE, {**content, "state": "running"})
     return CrossValidation(folder)
 
 
@@ -189,11 +177,6 @@ def _row(number: int, run: Run, measured: Mapping[str, Any]) -> dict[str, Any]:
             and math.isfinite(value)
         },
     }
-
-
-def _save_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    runs_.write_atomically(path, text.encode())
 
 
 def _save_table(path: Path, rows, means, deviations) -> None:

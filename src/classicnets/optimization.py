@@ -49,40 +49,36 @@ class _CoupledDecay:
         super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
 
 
-class _FastSGD:
-    """Takes the backend's own step of SGD where there is one, equal to Keras's."""
+class _FastStep:
+    """Takes the backend's own step where there is one, equal to Keras's."""
+
+    fast_step: Any
 
     def update_step(self, gradient, variable, learning_rate):
-        if engine.sgd_step:
-            engine.sgd_step(self, gradient, variable, learning_rate)
-        else:
-            super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
+        step = self.fast_step or super().update_step  # type: ignore[misc]
+        step(gradient, variable, learning_rate)
 
 
-class SGD(_CoupledDecay, _FastSGD, keras.optimizers.SGD):
+class SGD(_CoupledDecay, _FastStep, keras.optimizers.SGD):
     """Stochastic gradient descent with momentum and coupled L2."""
+
+    fast_step = engine.sgd_step
 
 
 class RMSprop(_CoupledDecay, keras.optimizers.RMSprop):
     """RMSprop (Tieleman & Hinton 2012) with coupled L2."""
 
 
-class _FastAdam:
-    """Takes the backend's own step of Adam where there is one, equal to Keras's."""
-
-    def update_step(self, gradient, variable, learning_rate):
-        if engine.adam_step:
-            engine.adam_step(self, gradient, variable, learning_rate)
-        else:
-            super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
-
-
-class Adam(_CoupledDecay, _FastAdam, keras.optimizers.Adam):
+class Adam(_CoupledDecay, _FastStep, keras.optimizers.Adam):
     """Adam (1412.6980) with coupled L2, as `torch.optim.Adam` has it."""
 
+    fast_step = engine.adam_step
 
-class AdamW(_FastAdam, keras.optimizers.AdamW):
+
+class AdamW(_FastStep, keras.optimizers.AdamW):
     """Adam with decoupled weight decay (1711.05101)."""
+
+    fast_step = engine.adam_step
 
 
 def learning_rates(recipe: Recipe, steps_per_epoch: int) -> np.ndarray:

@@ -6,10 +6,12 @@ what is not there, the page says is not there. The page is one file that loads
 nothing, follows the reader's light or dark mode, and fits a phone.
 """
 
+import contextlib
 import math
 import re
 import shlex
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +51,28 @@ def write(run: Run) -> Path:
     Raises:
         UserError: a file of the run is there but cannot be read.
     """
-    try:
+    with readable(run.path):
         run.save_text("report.html", page().render(_content(run)))
+    return run.path / "report.html"
+
+
+@contextlib.contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Tell of odd values in a folder's files in one line.
+
+    Raises:
+        UserError: a file is there, but not as classicnets writes it.
+    """
+    try:
+        yield
     except UserError:
         raise
     except _ODD as error:
         reason = " ".join(str(error).split())[:80] or type(error).__name__
         raise UserError(
-            f"{run.path} must have files as classicnets writes them to be shown: "
+            f"{folder} must have files as classicnets writes them to be shown: "
             f"{type(error).__name__}, {reason}"
         ) from None
-    return run.path / "report.html"
 
 
 def page(template: str = "report.html.j2") -> jinja2.Template:

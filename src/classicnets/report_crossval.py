@@ -8,14 +8,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import markupsafe
 import numpy as np
 
 from classicnets import figures, report
 from classicnets import recipe as recipes
 from classicnets.crossval_folder import CrossValidation, summary
-from classicnets.errors import UserError
 from classicnets.run import Run, write_atomically
 
 # By task: the score that stands first, and the curve of it that every epoch has.
@@ -36,24 +34,10 @@ def write(found: CrossValidation) -> Path:
         UserError: a file of a fold is there but cannot be read.
     """
     path = found.path / "report.html"
-    try:
+    with report.readable(found.path):
         text = report.page("report_crossval.html.j2").render(_content(found))
-    except UserError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as e:
-        raise UserError(_unreadable(found, e)) from None
-    except jinja2.TemplateError as error:
-        raise UserError(_unreadable(found, error)) from None
     write_atomically(path, text.encode())
     return path
-
-
-def _unreadable(found: CrossValidation, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:80]
-    return (
-        f"{found.path} must have files as classicnets writes them to be shown: "
-        f"{type(error).__name__}, {reason}"
-    )
 
 
 def _content(found: CrossValidation) -> dict[str, Any]:

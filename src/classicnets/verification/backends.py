@@ -10,7 +10,6 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from classicnets import data
 from classicnets.verification import first_losses, first_steps
 from classicnets.verification.proof import Proof, below, failed, near
 
@@ -121,7 +120,5 @@ def _updates_apart(start: list[np.ndarray], here: Saved, there: Saved) -> float:
 
 
 def _start(member: str, folder: Path) -> list[np.ndarray]:
-    chosen = first_steps.recipe_of(member, folder)
-    splits = data.load(chosen.data, labelled=chosen.task == "classify")
-    parts = first_steps.build(chosen, splits)
+    _, _, parts = first_steps.prepare(member, folder)
     return [weight for part in parts for weight in part.get_weights()]

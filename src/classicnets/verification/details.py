@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import scipy.stats
 
-from classicnets import data, networks
+from classicnets import networks
 from classicnets.errors import UserError
 from classicnets.verification import anchors, drawing, first_steps
 from classicnets.verification.outputs import CLASSES, RGB, difference, inputs_of
@@ -109,9 +109,7 @@ def of_draws(network: str) -> Iterator[Proof]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         first_steps.write_images(place, network)
-        chosen = first_steps.recipe_of(network, place)
-        splits = data.load(chosen.data, labelled=False)
-        parts = first_steps.build(chosen, splits)
+        chosen, splits, parts = first_steps.prepare(network, place)
         task = first_steps.make_task(chosen, parts, splits)
         # What would go into the compiled steps.
         task._steps = lambda arrays, fed, steps: fed

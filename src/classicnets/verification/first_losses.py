@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from classicnets import data, networks
+from classicnets import networks
 from classicnets.tasks import draws
 from classicnets.verification import first_steps, outputs
 from classicnets.verification.by_hand import ByHand
@@ -20,9 +20,7 @@ def expected(member: str, folder: Path) -> dict[str, float]:
         member: A key of `first_steps.MEMBERS`.
         folder: Where its images are.
     """
-    chosen = first_steps.recipe_of(member, folder)
-    splits = data.load(chosen.data, labelled=chosen.task == "classify")
-    parts = first_steps.build(chosen, splits)
+    chosen, splits, parts = first_steps.prepare(member, folder)
     hands = [ByHand(part, training=True) for part in parts]
     _, fixed = networks.find(member)
     functions = outputs.functions_of(member, splits.input_shape, fixed.get("depth", 0))

@@ -114,13 +114,14 @@ def recipe_of(member: str, folder: Path) -> recipe.Recipe:
     )
 
 
-def build(chosen: recipe.Recipe, splits: Splits) -> drawing.Parts:
-    """Build a network or a pair, its weights drawn by NumPy."""
-    parts = drawing.create(
-        chosen.network, splits.input_shape, LABELS, chosen.network_options
-    )
+def prepare(member: str, folder: Path) -> tuple[recipe.Recipe, Splits, drawing.Parts]:
+    """Return how a member learns, from which images, and its networks, whose weights
+    NumPy draws."""
+    chosen = recipe_of(member, folder)
+    splits = data.load(chosen.data, labelled=chosen.task == "classify")
+    parts = drawing.create(member, splits.input_shape, LABELS, chosen.network_options)
     drawing.fill(*parts)
-    return parts
+    return chosen, splits, parts
 
 
 def make_task(chosen: recipe.Recipe, parts: drawing.Parts, splits: Splits) -> Any:
@@ -142,9 +143,7 @@ def take(
     folder: Path, first: int, last: int, member: str, *, keep: bool = False
 ) -> None:
     """Learn from step `first` up to step `last`, and write what came of it."""
-    chosen = recipe_of(member, folder)
-    splits = data.load(chosen.data, labelled=chosen.task == "classify")
-    parts = build(chosen, splits)
+    chosen, splits, parts = prepare(member, folder)
     task = make_task(chosen, parts, splits)
     path = folder / f"{member}.safetensors"
     if first:
