@@ -4,12 +4,10 @@ import csv
 import dataclasses
 import importlib.metadata
 import io
-import re
 import shlex
 import statistics
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmarks.worker import Contender
 from classicnets import environment
@@ -153,13 +151,7 @@ def shares(result: Result, results: list[Result]) -> list[float]:
 
 def machine() -> str:
     """Say what computes, and with which versions."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        text = ""
-    found = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
-    present = found.group(1).split() if found else []
-    flags = [flag for flag in CPU_FLAGS if flag in present]
+    flags = [flag for flag in environment.processor_flags() if flag in CPU_FLAGS]
     versions = []
     for package in PACKAGES:
         try:
@@ -170,8 +162,8 @@ def machine() -> str:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor multiplies matrices of bfloat16; see `machine`."""
-    return "bf16" in machine().partition(";")[0]
+    """Whether the processor has units that multiply in bfloat16."""
+    return any("bf16" in flag for flag in environment.processor_flags())
 
 
 def origin(module: str, words: Sequence[str] | None = None) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from keras import ops
 
 import classicnets as cn
-from classicnets import evaluation, recipe
+from classicnets import evaluation, recipe, training
 from classicnets.run import Run
 
 SMALL = {
@@ -301,3 +301,21 @@ def test_a_split_that_does_not_exist_is_refused(finished):
 def test_training_leaves_the_policy_of_the_process_alone(tmp_path, tiny_set):
     train(tmp_path, data=str(tiny_set()), precision="mixed_bfloat16")
     assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "flags", "warns"),
+    [
+        ("mixed_bfloat16", "CPU", ["avx2"], True),
+        ("mixed_bfloat16", "CPU", ["avx512f", "avx512_bf16"], False),
+        ("mixed_bfloat16", "CPU", [], False),  # the system does not tell
+        ("mixed_bfloat16", "NVIDIA H100", ["avx2"], False),
+        ("float32", "CPU", ["avx2"], False),
+    ],
+)
+def test_a_precision_without_units_for_it_is_noted(precision, device, flags, warns):
+    settings = recipe.build(
+        {"network": "resnet20", "data": "digits", "epochs": 1, "precision": precision}
+    )
+    notes = training._slow_precision(settings, device, flags)
+    assert [("--set precision=float32" in note) for note in notes] == [True] * warns

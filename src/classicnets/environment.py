@@ -91,12 +91,22 @@ def _commit() -> str | None:
 
 def _processor() -> str | None:
     """The processor's own name where the system tells it."""
+    return _of_processor("model name") or platform.processor() or None
+
+
+def processor_flags() -> list[str]:
+    """What the processor can do, such as avx2; empty where the system does not tell."""
+    return _of_processor("flags|Features").split()
+
+
+def _of_processor(key: str) -> str:
+    """The first line of a key in Linux's description of the processor, or nothing."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-        found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     except OSError:
-        found = None
-    return found.group(1).strip() if found else platform.processor() or None
+        return ""
+    found = re.search(rf"^(?:{key})\s*:\s*(.+)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else ""
 
 
 def _cpu_count() -> int | None:

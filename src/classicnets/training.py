@@ -215,6 +215,7 @@ def _prepare(
         task = TASKS[recipe.task](network, recipe, splits)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
+    notes += _slow_precision(recipe, engine.device(), environment.processor_flags())
     return recipe, splits, task, notes + fresh
 
 
@@ -284,6 +285,17 @@ def _fit_batch(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[str]]:
         )
     note = f"batch_size {recipe.batch_size} is more than the data: {most} instead."
     return dataclasses.replace(recipe, batch_size=most), [note]
+
+
+def _slow_precision(recipe: Recipe, device: str, flags: Sequence[str]) -> list[str]:
+    """Say so where bfloat16 takes many times as long as float32."""
+    has_units = any("bf16" in flag for flag in flags)
+    if "bfloat16" not in recipe.precision or device != "CPU" or not flags or has_units:
+        return []
+    return [
+        f"precision {recipe.precision}: this processor has no units for bfloat16,"
+        " --set precision=float32 may be many times quicker."
+    ]
 
 
 def _start_with_word_vectors(network: Any, splits: data.Splits) -> None:

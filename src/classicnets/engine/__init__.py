@@ -67,7 +67,7 @@ def rebuild(
     def call(layer, *args, **kwargs):
         shape = getattr(args[0], "shape", None)
         if isinstance(layer, keras.Model):
-            return rebuild(layer, shape[1:], fast_kernels)(*args, **kwargs)
+            return rebuild(layer, args[0].shape[1:], fast_kernels)(*args, **kwargs)
         kernel = backend.fast_kernel(layer, shape) if fast_kernels else None
         if kernel is None:
             return layer(*args, **kwargs)
