@@ -123,7 +123,7 @@ MUTATIONS = (
     Mutation(
         *("one gradient norm for the whole batch", "objectives.py"),
         *(
-            "squared_norms = _sum_of_each(ops.square(gradients))",
+            "squared_norms = ops.sum(ops.square(_flat(gradients)), axis=-1)",
             "squared_norms = ops.sum(ops.square(gradients))",
         ),
         "gan",

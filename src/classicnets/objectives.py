@@ -39,9 +39,9 @@ def bernoulli_reconstruction(log_odds, images):
         log_odds: (batch, ...).
         images: The same shape, in [0, 1].
     """
-    log_odds = ops.cast(log_odds, "float32")
+    log_odds, images = _flat(ops.cast(log_odds, "float32")), _flat(images)
     # log(1 + e^a) - a x, which is safe for large a of either sign.
-    return _sum_of_each(ops.softplus(log_odds) - log_odds * images)
+    return ops.sum(ops.softplus(log_odds) - log_odds * images, axis=-1)
 
 
 def gaussian_reconstruction(means, images, deviation=1.0):
@@ -52,9 +52,10 @@ def gaussian_reconstruction(means, images, deviation=1.0):
         images: The same shape.
         deviation: Of every pixel, in the unit of the images.
     """
-    errors = (ops.cast(means, "float32") - images) / deviation
+    means, images = _flat(ops.cast(means, "float32")), _flat(images)
+    errors = (means - images) / deviation
     constant = math.log(deviation) + 0.5 * math.log(2.0 * math.pi)
-    return _sum_of_each(0.5 * ops.square(errors) + constant)
+    return ops.sum(0.5 * ops.square(errors) + constant, axis=-1)
 
 
 def kl_to_standard_normal(mean, log_variance):
@@ -138,10 +139,12 @@ def gradient_penalty(critic, real, fake, mix):
     mix = ops.reshape(mix, (-1,) + (1,) * (len(real.shape) - 1))
     between = mix * real + (1.0 - mix) * fake
     gradients = engine.input_gradients(critic, between)
-    squared_norms = _sum_of_each(ops.square(gradients))
+    squared_norms = ops.sum(ops.square(_flat(gradients)), axis=-1)
     norms = ops.sqrt(squared_norms + 1e-12)  # sqrt has no gradient at 0
     return ops.mean(ops.square(norms - 1.0))
 
 
-def _sum_of_each(x):
-    return ops.sum(x, axis=tuple(range(1, len(x.shape))))
+def _flat(x):
+    """Put all numbers of an example in a row: XLA on a CPU computes along the last axis,
+    which a grey image has of length 1."""
+    return ops.reshape(x, (-1, math.prod(x.shape[1:])))
