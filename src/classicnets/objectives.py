@@ -145,6 +145,6 @@ def gradient_penalty(critic, real, fake, mix):
 
 
 def _flat(x):
-    """Put all numbers of an example in a row: XLA on a CPU computes along the last axis,
-    which a grey image has of length 1."""
+    """Put the numbers of an example in a row: XLA on a CPU computes along the last
+    axis, whose length is 1 in a grey image."""
     return ops.reshape(x, (-1, math.prod(x.shape[1:])))
