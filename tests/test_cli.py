@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 COMMAND = [sys.executable, "-m", "classicnets"]
 
 
@@ -325,3 +326,15 @@ def test_a_wrong_wish_for_images_is_one_line_and_exit_code_2(message, vae_run):
     assert result.returncode == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("chosen", [None, "0"])
+def test_tensorflow_convolves_by_onednn_unless_told_otherwise(chosen):
+    environment = {k: v for k, v in os.environ.items() if k != ONEDNN}
+    if chosen:
+        environment[ONEDNN] = chosen
+    code = f"import classicnets, os; print(os.environ[{ONEDNN!r}])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == (chosen or "1")
