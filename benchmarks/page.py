@@ -25,6 +25,7 @@ from classicnets.run import write_atomically
 PLOT = "pictures/benchmarks.svg"  # beside the page
 # Pages of the parts that other commands measure.
 PARTS = {
+    "benchmarks-amx.md": "steps on a processor with AMX, earlier",
     "benchmarks-quality.md": "seconds to a quality",
     "benchmarks-folders.md": "a folder of images",
     "benchmarks-startup.md": "the start of a command and of a training",
