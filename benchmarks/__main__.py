@@ -88,7 +88,7 @@ def _introduction(options):
         f" {machine()}; Python {facts['python']}, NumPy {facts['numpy']}\n"
         f"- load average at the start: {load}\n"
         f"- rounds: {options.rounds}, after 2 steps to warm up\n"
-        + (NO_BFLOAT16 if options.slow_bfloat16 and not options.contenders else "")
+        + (NO_BFLOAT16 if options.leaves_out else "")
     )
 
 
@@ -126,7 +126,8 @@ def _options():
         options.rows = [_row(text) for text in rows]
         backends = [_known(b, BACKENDS, "backend") for b in options.backends.split(",")]
         everyone = {c.name: c for c in contenders(backends, options.device)}
-        options.slow_bfloat16 = options.device == "cpu" and not has_bfloat16()
+        slow = options.device == "cpu" and not has_bfloat16()
+        options.leaves_out = slow and not options.contenders
         if options.contenders:
             wanted = options.contenders.split(",")
         else:
@@ -134,7 +135,7 @@ def _options():
                 name
                 for name, contender in everyone.items()
                 if (not options.quick or name in QUICK_CONTENDERS)
-                and not (options.slow_bfloat16 and _computes_in_bfloat16(contender))
+                and not (slow and _computes_in_bfloat16(contender))
             ]
         options.contenders = [
             everyone[_known(name, everyone, "contender")] for name in wanted
