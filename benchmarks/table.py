@@ -34,8 +34,8 @@ SMALL_PRODUCTS = (
 REASONS: dict[str, str] = {
     **dict.fromkeys(("resnet18-64", "vgg19_bn-64", "resnet20-128"), NEAR_THE_PEAK),
     **dict.fromkeys(("lstm-64", "lstm400-64"), SMALL_PRODUCTS),
-    "vae-512": "XLA compiles almost the same operations for plain JAX, by its dumps; all"
-    " others are behind both.",
+    "vae-512": "XLA compiles almost the same operations for plain JAX, by its dumps;"
+    " all others are behind both.",
 }
 
 CSV_COLUMNS = (
