@@ -121,7 +121,7 @@ def test_results_are_read_from_the_recipes_headers():
         assert f"commit {record.commit}" in " ".join(
             recipe.find(name).read_text("utf-8").replace("\n# ", " ").split()
         )
-    assert records.recorded("vgg11-digits") is None
+    assert records.recorded("wgan-mnist") is None
 
 
 def test_only_a_result_as_good_as_another_s_is_a_proof():
