@@ -175,8 +175,8 @@ def machine() -> str:
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor has units that multiply in bfloat16."""
-    return any("bf16" in flag for flag in environment.processor_flags())
+    """Whether this processor has units that multiply in bfloat16."""
+    return environment.has_bfloat16(environment.processor_flags())
 
 
 def origin(module: str, words: Sequence[str] | None = None) -> list[str]:

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,11 @@ def _processor() -> str | None:
 def processor_flags() -> list[str]:
     """What the processor can do, such as avx2; empty where the system does not tell."""
     return _of_processor("flags|Features").split()
+
+
+def has_bfloat16(flags: Sequence[str]) -> bool:
+    """Whether a processor with these flags has units that multiply in bfloat16."""
+    return any("bf16" in flag for flag in flags)
 
 
 def _of_processor(key: str) -> str:

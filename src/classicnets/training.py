@@ -289,8 +289,9 @@ def _fit_batch(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[str]]:
 
 def _slow_precision(recipe: Recipe, device: str, flags: Sequence[str]) -> list[str]:
     """Say so where bfloat16 takes many times as long as float32."""
-    has_units = any("bf16" in flag for flag in flags)
-    if "bfloat16" not in recipe.precision or device != "CPU" or not flags or has_units:
+    if "bfloat16" not in recipe.precision or device != "CPU":
+        return []
+    if not flags or environment.has_bfloat16(flags):
         return []
     return [
         f"precision {recipe.precision}: this processor has no units for bfloat16,"
