@@ -241,10 +241,11 @@ def after_steps(kind, optimizer, fast):
     return network.get_weights()
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_the_fast_lstm_gives_the_loss_and_gradients_of_keras(bidirectional):
+@pytest.mark.parametrize("bidirectional, batch_size", [(False, 5), (True, 1)])
+def test_the_fast_lstm_gives_the_loss_and_gradients_of_keras(bidirectional, batch_size):
+    """An odd batch has no two halves alike, and one example has an empty half."""
     network = lstm((7, 3), 4, units=(5, 6), bidirectional=bidirectional)
-    sequences = RANDOM.normal(size=(6, 7, 3)).astype("float32")
+    sequences = RANDOM.normal(size=(batch_size, 7, 3)).astype("float32")
     fast = engine.rebuild(network, (7, 3))
     assert fast_layers(fast, "lstm") == (4 if bidirectional else 2)
 
