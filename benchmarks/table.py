@@ -28,8 +28,8 @@ NEAR_THE_PEAK = (
     " or no room for twice its speed; without bfloat16, ours is bound by the same peak."
 )
 SMALL_PRODUCTS = (
-    "some 70 % of the step on TensorFlow are the LSTM's loops (39 of 54 ms, alone): small"
-    " products, one after the other, for half a batch on each core, at half of the peak."
+    "some 70 % of the step on TensorFlow are the LSTM's loops (39 of 54 ms, alone):"
+    " small products, one after the other, for half a batch on each core."
 )
 REASONS: dict[str, str] = {
     **dict.fromkeys(("resnet18-64", "vgg19_bn-64", "resnet20-128"), NEAR_THE_PEAK),
