@@ -310,6 +310,21 @@ def test_our_own_files_are_read(trained, tmp_path, file, classes, fresh):
     assert all(map(np.array_equal, ours[:kept], expected[:kept]))
 
 
+@pytest.mark.parametrize("file", ["model.keras", "model.weights.h5"])
+def test_files_of_an_lstm_are_read(tmp_path, file):
+    options = {"units": (4, 3), "vocabulary_size": 9, "bidirectional": True}
+    saved, network = (create("lstm", (7,), 3, **options) for _ in range(2))
+    save = saved.save if file == "model.keras" else saved.save_weights
+    save(tmp_path / file)
+    assert convert.load_weights(network, tmp_path / file) == []
+    assert all(map(np.array_equal, network.get_weights(), saved.get_weights()))
+
+
+def test_a_network_that_torchvision_lacks_is_refused():
+    with pytest.raises(ValueError, match="torchvision has no lstm"):
+        convert.from_torch_state_dict(create("lstm", (7, 2), 3), {})
+
+
 def test_a_model_that_scales_its_own_pixels_is_read(trained, tmp_path):
     pixels = keras.Input((16, 16, 3), dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(pixels)

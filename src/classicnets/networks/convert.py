@@ -20,9 +20,10 @@ from classicnets.saved import check_size
 Weights = dict[str, np.ndarray]  # by "layer.variable", in the names of their source
 
 # The variables of a layer, by how many it has, in the order in which Keras keeps them.
-VARIABLES = {
+VARIABLES: dict[int, tuple[str, ...]] = {
     1: ("kernel",),
     2: ("kernel", "bias"),
+    3: ("kernel", "recurrent_kernel", "bias"),
     4: ("gamma", "beta", "moving_mean", "moving_variance"),
 }
 TORCH_VARIABLES = {
@@ -117,6 +118,11 @@ def from_torch_state_dict(
 
     def place(name: str) -> str:
         layer, variable = name.split(".")
+        if layer not in torch_names:
+            raise ValueError(
+                f"{where}: torchvision has no {network.name}; weights of it must come "
+                "from a file that Keras saved."
+            )
         return f"{torch_names[layer]}.{TORCH_VARIABLES[variable]}"
 
     return _transfer(network, weights, place, where, from_torch=True)
@@ -223,7 +229,13 @@ def _weighted_layers(model: keras.Model) -> list[layers.Layer]:
 
 
 def _variable_names(layer: layers.Layer) -> list[str]:
-    return [f"{layer.name}.{variable}" for variable in VARIABLES[len(layer.weights)]]
+    return _names_of(layer.name, len(layer.weights))
+
+
+def _names_of(layer: str, count: int) -> list[str]:
+    """Name the variables of a layer; by number where it has another count of them."""
+    variables = VARIABLES.get(count) or map(str, range(count))
+    return [f"{layer}.{variable}" for variable in variables]
 
 
 # Keras ------------------------------------------------------------------------------
@@ -293,8 +305,11 @@ def _read_h5(path: Path) -> Weights:
     def visit(_: str, group: Any) -> None:
         if isinstance(group, h5py.Group) and len(group) and "name" in group.attrs:
             arrays = [np.asarray(group[str(i)]) for i in range(len(group))]
-            for variable, array in zip(VARIABLES[len(arrays)], arrays, strict=True):
-                weights[f"{group.attrs['name']}.{variable}"] = array
+            # An LSTM's variables are those of its cell.
+            in_cell = group.parent.name.endswith("/cell")
+            layer = group.parent.parent["vars"] if in_cell else group
+            names = _names_of(layer.attrs["name"], len(arrays))
+            weights.update(zip(names, arrays, strict=True))
 
     try:
         with h5py.File(path) as file:
