@@ -50,8 +50,8 @@ site: $(READY)
 	$(BIN)/python tools/site.py
 
 bench: $(ALL_READY) # on a machine that does nothing else
-	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks --rounds 3
+	$(BIN)/python -m benchmarks.quality --runs 1
 	test ! -d "$(FACES)" || $(BIN)/python -m benchmarks.folders "$(FACES)" --rounds 3
 	$(BIN)/python -m benchmarks.checkpoints
 	$(BIN)/python -m benchmarks.startup

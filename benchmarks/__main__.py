@@ -6,10 +6,8 @@ that whatever else the machine does falls on all alike. Only one computes at a t
 
 import argparse
 import os
-import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,8 +15,7 @@ from pathlib import Path
 from benchmarks.examples import EXAMPLES, kind_of, save_examples
 from benchmarks.page import section, write
 from benchmarks.rounds import BACKENDS, NETWORKS, contenders, measure
-from benchmarks.table import MATRIX, Result, Row, has_bfloat16, machine
-from classicnets import environment
+from benchmarks.table import MATRIX, Result, Row, has_bfloat16, origin
 from classicnets.errors import UserError, nearest
 
 ROWS = (
@@ -35,7 +32,7 @@ QUICK_CONTENDERS = (
 
 NO_BFLOAT16 = (
     "- bfloat16: nobody trains in it here, the processor has no units for it; see the"
-    " matrix products\n"
+    " matrix products"
 )
 
 
@@ -72,24 +69,21 @@ def main() -> None:
 
 
 def _introduction(options):
-    facts = environment.describe("", options.device.upper())
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
-    gpu = f"; {options.gpu}" if options.gpu else ""
+    lines = [
+        *origin("benchmarks"),
+        f"- load average at the start: {load}",
+        f"- rounds: {options.rounds}, after 2 steps to warm up",
+        *([f"- GPU: {options.gpu}"] if options.gpu else []),
+        *([NO_BFLOAT16] if options.leaves_out else []),
+    ]
     return (
         "# Speed of training and inference\n\n"
         "Written by the command below; `benchmarks/README.md` says how the contenders"
         " are kept\nalike, and what is counted. A ratio above 1 means quicker: the"
         " median over the rounds of\ntheir seconds by its own in the same round, with"
         " the smallest and the largest.\n\n"
-        f"- command: `{command}`\n"
-        f"- commit: {facts['commit']}; started {facts['started']}\n"
-        f"- machine: {facts['processor']}, {facts['cpu_count']} cores{gpu};"
-        f" {machine()}; Python {facts['python']}, NumPy {facts['numpy']}\n"
-        f"- load average at the start: {load}\n"
-        f"- rounds: {options.rounds}, after 2 steps to warm up\n"
-        + (NO_BFLOAT16 if options.leaves_out else "")
-    )
+    ) + "".join(f"{line}\n" for line in lines)
 
 
 def _options():

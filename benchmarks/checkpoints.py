@@ -10,9 +10,7 @@ import argparse
 import dataclasses
 import math
 import re
-import shlex
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,8 +18,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from benchmarks.table import machine
-from classicnets import data, environment, networks, recipe
+from benchmarks.table import origin
+from classicnets import data, networks, recipe
 from classicnets.checkpoint import Checkpoints
 from classicnets.errors import UserError
 from classicnets.run import write_atomically
@@ -118,8 +116,6 @@ def measure(name: str, saves: int, folder: str) -> Cost:
 
 def section(costs: list[Cost]) -> str:
     """Return the section of the page."""
-    facts = environment.describe("", "CPU")
-    command = shlex.join(["python", "-m", "benchmarks.checkpoints", *sys.argv[1:]])
     lines = [
         TITLE,
         "",
@@ -141,10 +137,9 @@ def section(costs: list[Cost]) -> str:
         [
             *lines,
             "",
-            f"- command: `{command}`; saves of each: {len(costs[0].seconds)}",
-            f"- commit: {facts['commit']}; {facts['started']}",
-            f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()};"
-            f" {facts['backend']} {facts['backend_version']}",
+            *origin("benchmarks.checkpoints"),
+            f"- backend: {keras.backend.backend()}",
+            f"- saves of each: {len(costs[0].seconds)}",
             "",
         ]
     )

@@ -87,7 +87,7 @@ def page(rounds: list[list[Reading]], growth: list[Reading], size: int) -> str:
         "times on; below, ours is bilinear.",
         "Importing is not counted. The files are in the system's memory already.",
         "",
-        *origin("folders", given),
+        *origin("benchmarks.folders", given),
         f"- folder: {rounds[0][0].images:,} images, {size / MIB:.0f} MiB",
         f"- rounds: {len(rounds)}, in turns, a process each; epochs: 1 + {later}",
         "",

@@ -119,7 +119,7 @@ def page(measured: dict[Series, list[Point]], picture: str) -> str:
         "",
         "Written by the command below; `benchmarks/README.md` says how it is measured.",
         "",
-        *origin("growth"),
+        *origin("benchmarks.growth"),
         "- each point: one process, the median of its steps or epochs after the first",
         "",
         f"![Time and memory by the size of the work]({picture})",

@@ -104,7 +104,7 @@ def page(results: list[Result]) -> str:
         "",
         "Written by the command below; `benchmarks/README.md` says what is alike.",
         "",
-        *origin("quality"),
+        *origin("benchmarks.quality"),
         "- precision of ours: "
         + ("as in its recipes" if has_bfloat16() else "float32, for want of bfloat16"),
     ]

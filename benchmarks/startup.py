@@ -185,7 +185,7 @@ def page(measured: list[Timing]) -> str:
         "",
         "Written by the command below; `benchmarks/README.md` says how it is measured.",
         "",
-        *origin("startup"),
+        *origin("benchmarks.startup"),
         f"- load average at the end: {' '.join(f'{v:.1f}' for v in os.getloadavg())}",
         f"- rounds: {len(train.seconds)}, in turns, after one to warm up",
         "",

@@ -183,16 +183,16 @@ def origin(module: str, words: Sequence[str] | None = None) -> list[str]:
     """Return the lines of a page that say which command made it, and on what.
 
     Args:
-        module: Of `benchmarks`.
+        module: What `python -m` was given.
         words: What stood after it; by default as it was typed.
     """
     given = sys.argv[1:] if words is None else words
     facts = environment.describe("", "CPU")
     return [
-        f"- command: `{shlex.join(['python', '-m', f'benchmarks.{module}', *given])}`",
+        f"- command: `{shlex.join(['python', '-m', module, *given])}`",
         f"- commit: {facts['commit']}; started {facts['started']}",
         f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()};"
-        f" Python {facts['python']}",
+        f" Python {facts['python']}, NumPy {facts['numpy']}",
     ]
 
 
