@@ -4,7 +4,8 @@
     python tools/check_exports.py vgg16 lstm   # some
 
 Each at 32x32 (`wgan_gp` at 64x64), codes of its own size, texts of 400 tokens. Prints a
-line a network: the largest difference and what it took.
+line a network: the largest difference, the largest output, and what it took. Outputs
+above 1 are compared by their share: of fresh weights a hundred layers make millions.
 """
 
 import argparse
@@ -39,16 +40,17 @@ def main() -> None:
 
 
 def _report(name, format_) -> float:
-    """Check the networks of a name, and return the largest difference."""
+    """Check the networks of a name, and return the largest difference, as a share."""
     worst = 0.0
     for part, network, batches in _parts(name):
         started = time.monotonic()
         difference, size = _check(network, format_, batches)
-        worst = max(worst, difference)
+        largest = _largest_output(network, batches[0])
+        worst = max(worst, difference / max(1.0, largest))
         seconds = time.monotonic() - started
         print(
-            f"{name:18}{part:18}{difference:10.1e}{size / 1e6:10.1f} MB"
-            f"{seconds:8.0f} s",
+            f"{name:18}{part:18}{difference:10.1e} of {largest:<10.4g}"
+            f"{size / 1e6:10.1f} MB{seconds:8.0f} s",
             flush=True,
         )
     return worst
@@ -62,6 +64,11 @@ def _check(network, format_, batches) -> tuple[float, int]:
         files = [path, *path.rglob("*")]
         size = sum(file.stat().st_size for file in files if file.is_file())
         return export.compare(network, format_, path, batches), size
+
+
+def _largest_output(network, batch) -> float:
+    outputs = keras.tree.flatten(network(batch, training=False))
+    return max(float(np.abs(keras.ops.convert_to_numpy(x)).max()) for x in outputs)
 
 
 def _parts(name):
