@@ -192,7 +192,7 @@ def draw(measured: dict[Series, list[Point]]) -> str:
     ]
     for column, (series, points) in enumerate(measured.items()):
         for row, (title, key, scale) in enumerate(
-            [(f"s a {series.unit}", "seconds", 1.0), ("peak MiB", "memory", MIB)]
+            [(f"s per {series.unit}", "seconds", 1.0), ("peak MiB", "memory", MIB)]
         ):
             pairs = [(p.x, getattr(p, key) / scale) for p in points]
             place = f"translate({WIDE * column},{HIGH * row})"

@@ -190,7 +190,7 @@ def origin(module: str, words: Sequence[str] | None = None) -> list[str]:
     facts = environment.describe("", "CPU")
     return [
         f"- command: `{shlex.join(['python', '-m', module, *given])}`",
-        f"- commit: {facts['commit']}; started {facts['started']}",
+        f"- commit: {facts['commit']}; {facts['started']}",
         f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()};"
         f" Python {facts['python']}, NumPy {facts['numpy']}",
     ]
