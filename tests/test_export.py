@@ -90,6 +90,14 @@ def test_onnx_of_every_network_computes_what_keras_does(name, tmp_path):
 
 
 @pytest.mark.skipif("onnx" not in FORMATS, reason="for backends that write ONNX")
+def test_outputs_that_are_no_numbers_are_not_close(tmp_path):
+    network, path = as_saved("autoencoder.encoder"), tmp_path / "network.onnx"
+    export.write(network, "onnx", path)
+    network.set_weights([np.full_like(w, np.nan) for w in network.get_weights()])
+    assert not export.compare(network, "onnx", path, batches(network)) <= 1e-4
+
+
+@pytest.mark.skipif("onnx" not in FORMATS, reason="for backends that write ONNX")
 @pytest.mark.parametrize("name", ["vae.decoder", "wgan_gp.generator"])
 def test_images_are_the_same_before_they_are_rounded(name, tmp_path):
     """Rounded pixels could hide what is smaller than half of one."""
