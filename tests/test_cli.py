@@ -137,6 +137,23 @@ def test_list_and_help_start_no_backend_and_read_no_images(word):
     assert result.returncode == 0, result.stderr
 
 
+def test_keras_starts_without_what_it_can_do_without_and_that_is_there_later():
+    code = """if True:
+        import sys
+        from classicnets import cli
+
+        with cli._backend(None):
+            import keras
+        slow = {"jax", "pandas", "sklearn"} - {keras.config.backend()}
+        assert not slow & set(sys.modules), slow & set(sys.modules)
+        from sklearn.datasets import load_digits
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+
+
 def test_show_counts_what_the_paper_counts(tmp_path):
     picture = tmp_path / "net.png"
     result = call(

@@ -1,6 +1,7 @@
 """The named data sets: where each is looked for, and how it is fetched once."""
 
 import contextlib
+import importlib.metadata
 import os
 import secrets
 import sys
@@ -28,12 +29,12 @@ def load_digits(
     fold: Fold | None = None,
 ) -> Splits:
     """The 1,797 digits of scikit-learn, 8x8 with values 0..16, made 32x32 uint8."""
-    # Imported here: it takes a second, and no other set needs it.
-    from sklearn.datasets import load_digits as load_scikit_digits
-
-    images, labels = load_scikit_digits(return_X_y=True)
-    pixels = np.rint(images * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
-    labels = labels.astype(np.int32)
+    # From the file itself: importing scikit-learn for it would take a second.
+    package = importlib.metadata.distribution("scikit-learn")
+    file = package.locate_file("sklearn/datasets/data/digits.csv.gz")
+    table = np.loadtxt(str(file), delimiter=",")  # a line a digit, its class last
+    pixels = np.rint(table[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
+    labels = table[:, -1].astype(np.int32)
     inputs = resize_array(pixels, image_size or 32, channels or 1, resize)
     return split(
         name="digits",
