@@ -2,14 +2,13 @@
 
 import itertools
 import math
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 
-from benchmarks import operations
 from benchmarks.worker import (
     ADAM_RATE,
     CLASSES,
@@ -35,10 +34,16 @@ from benchmarks.worker import (
     Job,
     Turns,
 )
-from classicnets import data, engine, environment, evaluation, networks, recipe
+from classicnets import data, environment, recipe
 from classicnets import run as runs
-from classicnets.optimization import learning_rates
-from classicnets.tasks import TASKS
+
+with environment.lean_imports(os.environ.get("KERAS_BACKEND", "tensorflow")):
+    import keras
+
+    from benchmarks import operations
+    from classicnets import engine, evaluation, networks
+    from classicnets.optimization import learning_rates
+    from classicnets.tasks import TASKS
 
 # What the library calls them, where it is not as here.
 NAMES = {"lstm400": "lstm", "convvae": "conv_vae"}

@@ -62,7 +62,7 @@ ARROWS = {
         *("training", "evaluation", "report", "doctor", "figures", "pictures"),
         *("recipe", "run", "data", "networks", "sampling", "verification"),
         *("crossval", "crossval_folder", "report_crossval"),
-        *("record", "export"),
+        *("record", "export", "environment"),
     },
     "__main__": {"cli"},
     "__init__": {

@@ -11,18 +11,14 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
 from classicnets.errors import RunError, Stopped, UserError, nearest
 
 BACKENDS = ("tensorflow", "jax", "torch")
-# Keras imports them, where it finds them, for what no command uses: wrappers, tables,
-# another backend's checkpoints. That takes up to two seconds and 165 MiB.
-UNUSED_BY_KERAS = ("jax", "pandas", "sklearn")
 
 
 class _Commands(click.Group):
@@ -506,6 +502,8 @@ def _chosen(backend: str | None) -> str:
 @contextlib.contextmanager
 def _backend(name: str | None) -> Iterator[None]:
     """Choose Keras's backend, and keep its chatter at import off the terminal."""
+    from classicnets.environment import lean_imports
+
     chosen = _chosen(name)
     if chosen not in BACKENDS:
         raise UserError(f"backend must be one of {', '.join(BACKENDS)}, got {chosen}.")
@@ -518,9 +516,8 @@ def _backend(name: str | None) -> Iterator[None]:
     if name:
         os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    unused = set(UNUSED_BY_KERAS) - {chosen, *sys.modules}
     # TensorFlow writes its greeting straight to the file descriptor.
-    with tempfile.TemporaryFile("w+") as kept, _hidden(unused):
+    with tempfile.TemporaryFile("w+") as kept, lean_imports(chosen):
         terminal = os.dup(2)
         os.dup2(kept.fileno(), 2)
         try:
@@ -532,18 +529,6 @@ def _backend(name: str | None) -> Iterator[None]:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
-
-
-@contextlib.contextmanager
-def _hidden(modules: Iterable[str]) -> Iterator[None]:
-    """Let imports behave as if these modules, not imported yet, were not installed."""
-    found: dict[str, Any] = sys.modules
-    found.update(dict.fromkeys(modules))  # None is Python's word for that
-    try:
-        yield
-    finally:
-        for module in modules:
-            del found[module]
 
 
 def _columns(cells: tuple[str, ...], widths: tuple[int, ...]) -> str:
