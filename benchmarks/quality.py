@@ -2,7 +2,8 @@
 
 Each trains in a process of its own, one after the other, on the same examples, and is
 judged after every epoch on the same others. The clock starts with the training, so it
-counts tracing and compiling, and stops at the first validation that is good enough.
+counts tracing and compiling, and stops at the first validation that is good enough, or
+that comes after all patience.
 """
 
 import argparse
@@ -51,7 +52,7 @@ def main() -> None:
     results = [Result(RACES[name]) for name in options.rows]
     for seed in range(options.runs):
         for result in results:
-            backends = options.backends or [result.race.backend]
+            backends = options.backends or result.race.backends
             names = [*(f"ours-{backend}" for backend in backends), SCRIPT]
             for name in names:
                 result.noted.setdefault(name, [])
@@ -115,6 +116,8 @@ def page(results: list[Result]) -> str:
 
 def _section(result: Result) -> list[str]:
     race, script = result.race, result.seconds(SCRIPT)
+    # It took longer than that, where it missed the quality.
+    waited = [noted[-1][0] for noted in result.noted[SCRIPT]]
     lines = [
         f"## {race.network}: {race.goal:g} {race.quality}, on {race.data}",
         "",
@@ -127,13 +130,23 @@ def _section(result: Result) -> list[str]:
     for name, trainings in result.noted.items():
         seconds = result.seconds(name)
         # Where both missed it, there is nothing to compare.
-        sooner = [t / s for t, s in zip(script, seconds) if min(t, s) < math.inf]
+        sooner = [
+            min(t, w) / s
+            for t, w, s in zip(script, waited, seconds)
+            if min(t, s) < math.inf
+        ]
+        times = "–"
+        if sooner:
+            over = "over " if name != SCRIPT and math.inf in script else ""
+            times = f"{over}{statistics.median(sooner):.2f}"
+            times += f" ({min(sooner):.2f}..{max(sooner):.2f})"
         cells = [
             name,
-            " ".join(f"{s:.1f}" if s < math.inf else "missed" for s in seconds),
-            f"{statistics.median(sooner):.2f} ({min(sooner):.2f}..{max(sooner):.2f})"
-            if sooner
-            else "–",
+            " ".join(
+                f"{s:.1f}" if s < math.inf else f"over {noted[-1][0]:.1f}"
+                for s, noted in zip(seconds, trainings)
+            ),
+            times,
             " ".join(str(len(noted)) for noted in trainings),
             " ".join(f"{noted[-1][1]:.5g}" for noted in trainings),
         ]
