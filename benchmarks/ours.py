@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +36,7 @@ from benchmarks.worker import (
 from classicnets import data, environment, recipe
 from classicnets import run as runs
 
-with environment.lean_imports(os.environ.get("KERAS_BACKEND", "tensorflow")):
+with environment.lean_imports():
     import keras
 
     from benchmarks import operations

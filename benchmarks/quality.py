@@ -116,7 +116,7 @@ def page(results: list[Result]) -> str:
 
 def _section(result: Result) -> list[str]:
     race, script = result.race, result.seconds(SCRIPT)
-    # It took longer than that, where it missed the quality.
+    # The same, but where it missed the quality, how long it had tried.
     waited = [noted[-1][0] for noted in result.noted[SCRIPT]]
     lines = [
         f"## {race.network}: {race.goal:g} {race.quality}, on {race.data}",
@@ -131,9 +131,7 @@ def _section(result: Result) -> list[str]:
         seconds = result.seconds(name)
         # Where both missed it, there is nothing to compare.
         sooner = [
-            min(t, w) / s
-            for t, w, s in zip(script, waited, seconds)
-            if min(t, s) < math.inf
+            w / s for t, w, s in zip(script, waited, seconds) if min(t, s) < math.inf
         ]
         times = "–"
         if sooner:

@@ -32,7 +32,6 @@ SMALL_PRODUCTS = (
     " small products, one after the other, for half a batch on each core, at half of a"
     " core's peak; twice the script's speed is 54 % of the peak of both."
 )
-
 REASONS: dict[str, str] = {
     **dict.fromkeys(("resnet18-64", "vgg19_bn-64", "resnet20-128"), NEAR_THE_PEAK),
     **dict.fromkeys(("lstm-64", "lstm400-64"), SMALL_PRODUCTS),

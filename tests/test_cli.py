@@ -154,6 +154,27 @@ def test_keras_starts_without_what_it_can_do_without_and_that_is_there_later():
     assert result.returncode == 0, result.stderr
 
 
+def test_the_backend_that_keras_is_set_to_in_its_file_is_not_hidden(tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    code = """if True:
+        import sys
+        from classicnets import cli, environment
+
+        assert cli._chosen(None) == "jax"
+        with environment.lean_imports():
+            assert "jax" not in sys.modules
+            assert sys.modules["pandas"] is None
+    """
+    setting = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": ""}
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **setting},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+
+
 def test_show_counts_what_the_paper_counts(tmp_path):
     picture = tmp_path / "net.png"
     result = call(

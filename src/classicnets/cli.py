@@ -496,7 +496,9 @@ def _fail(message: str, code: int) -> None:
 
 
 def _chosen(backend: str | None) -> str:
-    return backend or os.environ.get("KERAS_BACKEND", "tensorflow")
+    from classicnets import environment
+
+    return backend or environment.backend()
 
 
 @contextlib.contextmanager
@@ -517,7 +519,7 @@ def _backend(name: str | None) -> Iterator[None]:
         os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow writes its greeting straight to the file descriptor.
-    with tempfile.TemporaryFile("w+") as kept, lean_imports(chosen):
+    with tempfile.TemporaryFile("w+") as kept, lean_imports():
         terminal = os.dup(2)
         os.dup2(kept.fileno(), 2)
         try:

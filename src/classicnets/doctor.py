@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classicnets import data
+from classicnets import data, environment
 from classicnets.data.catalogue import DATASETS
 from classicnets.data.folder_layout import IMAGES, TEXTS, Kind, scan, skipped_note
 from classicnets.data.images import decode, pillow_warnings
@@ -20,7 +20,6 @@ from classicnets.data.table_files import READERS
 from classicnets.data.tables import read_table
 from classicnets.data.text_folders import holds_texts
 from classicnets.data.texts import decode_text
-from classicnets.environment import BACKEND_PACKAGES, version
 from classicnets.errors import UserError
 
 # Gradients on the backend, in a process of its own: a broken one cannot take us down.
@@ -54,17 +53,18 @@ def examine() -> tuple[list[str], bool]:
     """Return the lines to show, and whether training can work here."""
     lines = [f"Python {platform.python_version()} on {platform.platform()}"]
     for package in ("classicnets", "keras"):
-        lines.append(f"{package} {version(package)}")
+        lines.append(f"{package} {environment.version(package)}")
     runs = {}
-    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
-    for backend, packages in BACKEND_PACKAGES.items():
+    chosen = environment.backend()
+    for backend, packages in environment.BACKEND_PACKAGES.items():
         if importlib.util.find_spec(backend) is None:
             lines.append(
                 f"{backend}: not installed (pip install 'classicnets[{backend}]')"
             )
             continue
         runs[backend], said = _try(backend, SECONDS if backend == chosen else 0)
-        lines.append(f"{backend} {version(*packages) or 'of unknown version'}: {said}")
+        found = environment.version(*packages) or "of unknown version"
+        lines.append(f"{backend} {found}: {said}")
     well = runs.get(chosen, False)
     lines.append(f"chosen backend: {chosen}" + ("" if well else ", which does not run"))
     return lines, well

@@ -29,14 +29,14 @@ UNUSED_BY_KERAS = ("jax", "pandas", "sklearn")
 
 
 @contextlib.contextmanager
-def lean_imports(backend: str) -> Iterator[None]:
+def lean_imports() -> Iterator[None]:
     """Import Keras inside without what it can do without: two seconds and 165 MiB.
 
     Inside, these modules are as if they were not installed, unless they are imported
-    already or are the backend. Keras's wrappers for scikit-learn do not work after it,
-    so it is for processes of our own.
+    already or are the chosen backend. Keras's wrappers for scikit-learn do not work
+    after it, so it is for processes of our own.
     """
-    hidden = set(UNUSED_BY_KERAS) - {backend, *sys.modules}
+    hidden = set(UNUSED_BY_KERAS) - {backend(), *sys.modules}
     found: dict[str, Any] = sys.modules
     found.update(dict.fromkeys(hidden))  # None is Python's word for that
     try:
@@ -53,14 +53,14 @@ def describe(data_fingerprint: str, device: str) -> dict[str, Any]:
         data_fingerprint: of the splits that the run trains on.
         device: what the training runs on, in the engine's words.
     """
-    backend = _backend()
-    packages = BACKEND_PACKAGES.get(backend, (backend,))
+    chosen = backend()
+    packages = BACKEND_PACKAGES.get(chosen, (chosen,))
     return {
         "classicnets": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
         "keras": version("keras"),
-        "backend": backend,
+        "backend": chosen,
         "backend_version": version(*packages),
         "numpy": version("numpy"),
         "device": device,
@@ -83,7 +83,7 @@ def version(*packages: str) -> str | None:
     return None
 
 
-def _backend() -> str:
+def backend() -> str:
     """Keras's backend: asked of Keras if it is running, else where it would look."""
     if "keras" in sys.modules:
         return str(sys.modules["keras"].config.backend())
