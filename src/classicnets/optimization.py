@@ -45,14 +45,22 @@ class _CoupledDecay:
 
     def update_step(self, gradient, variable, learning_rate):
         if self.decay and (self.decay_all or len(variable.shape) > 1):
-            gradient = gradient + self.decay * keras.ops.cast(variable, gradient.dtype)
+            gradient = engine.add_decay(gradient, variable, self.decay)
         super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
 
 
 class _FastStep:
     """Takes the backend's own step where there is one, equal to Keras's."""
 
-    fast_step: Any
+    fast_step: Any = None
+
+    def _all_reduce_sum_gradients(self, pairs):
+        """Leave (gradient, variable) as they are.
+
+        On TensorFlow, Keras adds gradients up over devices. On one of them that does
+        nothing but wait for the last gradient, while all others are kept.
+        """
+        return pairs
 
     def update_step(self, gradient, variable, learning_rate):
         step = self.fast_step or super().update_step  # type: ignore[misc]
@@ -65,7 +73,7 @@ class SGD(_CoupledDecay, _FastStep, keras.optimizers.SGD):
     fast_step = engine.sgd_step
 
 
-class RMSprop(_CoupledDecay, keras.optimizers.RMSprop):
+class RMSprop(_CoupledDecay, _FastStep, keras.optimizers.RMSprop):
     """RMSprop (Tieleman & Hinton 2012) with coupled L2."""
 
 

@@ -94,6 +94,32 @@ def test_convolutions_and_pooling_give_the_loss_and_gradients_of_keras(layer):
         assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Conv2D(6, 3, strides=2, activation="relu", name="conv2d"),
+        layers.Conv2D(6, (2, 3), strides=(2, 1), use_bias=False, name="conv2d"),
+        layers.Conv2D(6, 3, dilation_rate=2, groups=2, name="conv2d"),
+        layers.Conv2D(6, 3, padding="same", name="conv2d"),
+        layers.MaxPooling2D(3, strides=2),
+    ],
+)
+@pytest.mark.parametrize("padding", [1, (2, 1), ((1, 0), (0, 2))])
+def test_what_follows_a_padding_gives_the_loss_and_gradients_of_keras(layer, padding):
+    images = keras.Input((9, 8, 4))
+    x = layers.Conv2D(4, 3, padding="same")(images)
+    padded = layers.ZeroPadding2D(padding)(x)
+    made = [layers.Flatten()(y) for y in (layer(padded), padded)]
+    network = keras.Model(images, layers.Concatenate()(made))
+    batch = RANDOM.normal(size=(3, 9, 8, 4)).astype("float32")
+    values, _ = gradients(network, network, batch)
+
+    fast_values, _ = gradients(network, engine.rebuild(network, (9, 8, 4)), batch)
+
+    for key, value in values.items():
+        assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
+
+
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize(
     "window, strides",

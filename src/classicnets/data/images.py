@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -261,6 +260,8 @@ def _scale(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     least = min(width, own_width), min(height, own_height)
     if least != (own_width, own_height):
         little = own_width < 1.6 * width and own_height < 1.6 * height
+        import cv2  # 17 MiB, which most trainings do without
+
         how = cv2.INTER_LINEAR if little else cv2.INTER_AREA
         pixels = cv2.resize(pixels, least, interpolation=how)
         if channels == 1:  # OpenCV drops it

@@ -9,6 +9,8 @@ Each backend offers the same functions:
 - `compile_steps(step, state, logs)`: several steps of training in one call
 - `compile_function(function, state)`: a forward pass
 - `fast_kernel(layer, shape)`: a faster equivalent of a Keras layer, or None
+- `padded_convolution(layer, padding)`: one of a ZeroPadding2D and the layer after it
+- `add_decay(gradient, variable, decay)`: L2 in the gradient
 - `adam_step`, `sgd_step`: a variable's update in few passes over memory, or None
 - `to_device(array)`, `device()`, `make_deterministic()`
 
@@ -44,11 +46,13 @@ compile_function = backend.compile_function
 to_device = backend.to_device
 device = backend.device
 make_deterministic = backend.make_deterministic
+add_decay = backend.add_decay
 adam_step: Callable[..., None] | None = backend.adam_step
 sgd_step: Callable[..., None] | None = backend.sgd_step
 
-# A data set up to this size is copied to the device once; a larger one is fed.
-DEVICE_BYTES = 2 * 1024**3
+# A GPU gets a data set up to this size once. A larger one is fed to it, and a CPU is fed
+# any: it has them in its memory.
+DEVICE_BYTES = 0 if device() == "CPU" else 2 * 1024**3
 
 
 def rebuild(
@@ -64,14 +68,28 @@ def rebuild(
         fast_kernels: Compute layers by `fast_kernel` of the backend where it has one.
     """
 
+    unpadded = {}  # padded pixels: those before, and the padding
+
     def call(layer, *args, **kwargs):
-        shape = getattr(args[0], "shape", None)
+        inputs = args[0]
+        shape = getattr(inputs, "shape", None)
         if isinstance(layer, keras.Model):
-            return rebuild(layer, args[0].shape[1:], fast_kernels)(*args, **kwargs)
-        kernel = backend.fast_kernel(layer, shape) if fast_kernels else None
-        if kernel is None:
+            return rebuild(layer, shape[1:], fast_kernels)(*args, **kwargs)
+        if not fast_kernels or shape is None:  # of one tensor it is
             return layer(*args, **kwargs)
-        return _Accelerated(layer, kernel)(*args)
+        kernel = None
+        if inputs in unpadded:
+            before, padding = unpadded[inputs]
+            kernel = backend.padded_convolution(layer, padding)
+        if not kernel:
+            before, kernel = inputs, backend.fast_kernel(layer, shape)
+        if kernel:
+            made = layer.compute_output_shape(shape)
+            return _Accelerated(layer, kernel, made)(before)
+        outputs = layer(*args, **kwargs)
+        if type(layer) is keras.layers.ZeroPadding2D:
+            unpadded[outputs] = inputs, layer.padding
+        return outputs
 
     rebuilt = keras.models.clone_model(
         network,
@@ -115,7 +133,7 @@ def forward(
 class _Accelerated(keras.layers.Layer):
     """Compute `layer` by `kernel`, on the variables of `layer`."""
 
-    def __init__(self, layer, kernel):
+    def __init__(self, layer, kernel, made):
         super().__init__(
             name=f"fast_{layer.name}",
             dtype=layer.dtype_policy,
@@ -124,6 +142,7 @@ class _Accelerated(keras.layers.Layer):
         )
         self.layer = layer
         self.kernel = kernel
+        self.made = made
         self.built = True
 
     def __call__(self, x, training=False):
@@ -138,4 +157,4 @@ class _Accelerated(keras.layers.Layer):
         return self.kernel(self.layer, x, bool(training))
 
     def compute_output_shape(self, input_shape):
-        return self.layer.compute_output_shape(input_shape)
+        return self.made

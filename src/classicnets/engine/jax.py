@@ -48,6 +48,11 @@ def apply_gradients(optimizer, gradients, variables):
     _assign(optimizer.variables, slots)
 
 
+def add_decay(gradient, variable, decay):
+    """Return gradient + decay * variable."""
+    return gradient + decay * keras.ops.cast(variable, gradient.dtype)
+
+
 def input_gradients(function, inputs):
     """Return d sum(function(inputs)) / d inputs; see the engine on TensorFlow."""
     return jax.grad(lambda x: function(x).sum())(inputs)
@@ -135,6 +140,10 @@ def device() -> str:
 
 def make_deterministic() -> None:
     """XLA on the CPU is deterministic; a GPU needs XLA_FLAGS before the start."""
+
+
+def padded_convolution(layer, padding):
+    """Return None: XLA joins the padding and the convolution."""
 
 
 def fast_kernel(layer, shape):

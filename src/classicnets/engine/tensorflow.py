@@ -1,5 +1,7 @@
 """The engine on TensorFlow."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 from keras import layers, ops
@@ -7,6 +9,7 @@ from keras import layers, ops
 from classicnets.engine.kernels import (
     back_through_gates,
     is_plain_batch_norm,
+    is_plain_convolution,
     is_plain_lstm,
     is_plain_transposed_convolution,
     lstm_weights,
@@ -47,6 +50,13 @@ def input_gradients(function, inputs):
         tape.watch(inputs)
         total = tf.reduce_sum(function(inputs))
     return tape.gradient(total, inputs)
+
+
+def add_decay(gradient, variable, decay):
+    """Return gradient + decay * variable."""
+    # A graph would multiply every variable as soon as a step begins, and keep it.
+    with tf.control_dependencies([gradient]):
+        return gradient + decay * tf.cast(variable, gradient.dtype)
 
 
 def adam_step(optimizer, gradient, variable, learning_rate):
@@ -192,6 +202,62 @@ def fast_kernel(layer, shape):
     return None
 
 
+def padded_convolution(layer, padding):
+    """Return a function like those of `fast_kernel`, which pads its inputs, or None.
+
+    Args:
+        layer: Comes after a `keras.layers.ZeroPadding2D`.
+        padding: Of that, ((top, bottom), (left, right)).
+    """
+    plain = is_plain_convolution(layer) and layer.padding == "valid"
+    if not plain or layer.groups > 1 or layer.dilation_rate != (1, 1):
+        return None
+    widths = ((0, 0), *padding, (0, 0))
+    return functools.partial(_padded_convolution, widths=widths)
+
+
+def _padded_convolution(layer, x, training, widths):
+    """Convolve; pad once more for the gradient, instead of keeping what was padded."""
+    options = {"strides": (1, *layer.strides, 1), "padding": "VALID"}
+
+    @tf.custom_gradient
+    def convolve(x, kernel):
+        def gradient(upstream):
+            with tf.control_dependencies([upstream]):
+                padded = tf.pad(x, widths)
+            by_kernel = tf.raw_ops.Conv2DBackpropFilter(
+                input=padded,
+                filter_sizes=kernel.shape,
+                out_backprop=upstream,
+                **options,
+            )
+            by_padded = tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(padded),
+                filter=kernel,
+                out_backprop=upstream,
+                **options,
+            )
+            begin = [before for before, _ in widths]
+            return tf.slice(by_padded, begin, tf.shape(x)), by_kernel
+
+        return tf.nn.conv2d(tf.pad(x, widths), kernel, **options), gradient
+
+    return _finish(layer, convolve(x, _kernel(layer)))
+
+
+def _kernel(layer):
+    """Return a layer's kernel as a custom gradient takes it: outside of a graph, what
+    Keras has is a tf.Variable."""
+    return tf.identity(ops.convert_to_tensor(layer.kernel))
+
+
+def _finish(layer, outputs):
+    """Add a layer's bias and activate."""
+    if layer.use_bias:
+        outputs = tf.nn.bias_add(outputs, ops.convert_to_tensor(layer.bias))
+    return layer.activation(outputs) if layer.activation else outputs
+
+
 def _batch_normalization(layer, x, training):
     """Normalize in one pass over the data instead of five."""
     training = training and layer.trainable
@@ -223,12 +289,7 @@ def _small_convolution(layer, x, training):
     oneDNN parallelizes that gradient over image rows and columns; on maps of 4x4 or
     2x2 pixels there are too few of them to fill the matrix unit.
     """
-    # A custom gradient takes tensors: outside of a graph this is the tf.Variable.
-    kernel = tf.identity(ops.convert_to_tensor(layer.kernel))
-    outputs = _convolve_small(x, kernel)
-    if layer.use_bias:
-        outputs = tf.nn.bias_add(outputs, ops.convert_to_tensor(layer.bias))
-    return layer.activation(outputs) if layer.activation else outputs
+    return _finish(layer, _convolve_small(x, _kernel(layer)))
 
 
 @tf.custom_gradient
@@ -236,7 +297,8 @@ def _convolve_small(x, kernel):
     def gradient(upstream):
         by_input = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(x), 1, "SAME")
         height, width, channels = x.shape[1:]
-        padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        with tf.control_dependencies([upstream]):  # or the windows are cut in advance
+            padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
         flat = tf.reshape(upstream, (-1, kernel.shape[-1]))
         by_kernel = [
             tf.matmul(

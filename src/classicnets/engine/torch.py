@@ -1,5 +1,6 @@
 """The engine on PyTorch."""
 
+import functools
 import math
 
 import numpy as np
@@ -42,6 +43,12 @@ def repeat(step, batches, steps, state, logs):
     """Run several steps inside a step; see the engine on TensorFlow."""
     rows = [step({key: rows[i] for key, rows in batches.items()}) for i in range(steps)]
     return {key: sum(row[key].detach() for row in rows) / steps for key in logs}
+
+
+@torch.no_grad()
+def add_decay(gradient, variable, decay):
+    """Return gradient + decay * variable."""
+    return torch.add(gradient, variable.value, alpha=decay)
 
 
 @torch.no_grad()
@@ -172,16 +179,33 @@ def _store_channels_last(kernel):
     kernel.value.data = stored.permute(2, 3, 1, 0)
 
 
-def _convolution(layer, x, training):
+def padded_convolution(layer, padding):
+    """Return a function like those of `fast_kernel`, which pads its inputs, or None.
+
+    Args:
+        layer: Comes after a `keras.layers.ZeroPadding2D`.
+        padding: Of that, ((top, bottom), (left, right)).
+    """
+    (top, bottom), (left, right) = padding
+    if not is_plain_convolution(layer) or layer.padding == "same":
+        return None
+    if top != bottom or left != right:
+        return None
+    _store_channels_last(layer.kernel)
+    return functools.partial(_convolution, padding=(top, left))
+
+
+def _convolution(layer, x, training, padding=(0, 0)):
     """Convolve pixels as they lie; Keras copies them to channels first and back."""
-    same = layer.padding == "same"
-    reach = [d * (k - 1) // 2 for d, k in zip(layer.dilation_rate, layer.kernel_size)]
+    if layer.padding == "same":
+        sides = zip(layer.dilation_rate, layer.kernel_size)
+        padding = [d * (k - 1) // 2 for d, k in sides]
     outputs = functional.conv2d(
         x.permute(0, 3, 1, 2),  # a view: the memory stays channels last
         layer.kernel.value.permute(3, 2, 0, 1),
         layer.bias.value if layer.use_bias else None,
         layer.strides,
-        reach if same else 0,
+        padding,
         layer.dilation_rate,
         layer.groups,
     )
