@@ -50,8 +50,8 @@ add_decay = backend.add_decay
 adam_step: Callable[..., None] | None = backend.adam_step
 sgd_step: Callable[..., None] | None = backend.sgd_step
 
-# A GPU gets a data set up to this size once. A larger one is fed to it, and a CPU is fed
-# any: it has them in its memory.
+# A GPU gets a data set up to this size once. A larger one is fed to it, and a CPU is
+# fed any: it has them in its memory.
 DEVICE_BYTES = 0 if device() == "CPU" else 2 * 1024**3
 
 
