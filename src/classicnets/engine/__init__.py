@@ -20,6 +20,7 @@ carries it in and out; the others keep it in place.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -68,11 +69,11 @@ def rebuild(
         fast_kernels: Compute layers by `fast_kernel` of the backend where it has one.
     """
 
-    unpadded = {}  # padded pixels: those before, and the padding
+    unpadded: dict = {}  # padded pixels: those before, and the padding
 
     def call(layer, *args, **kwargs):
         inputs = args[0]
-        shape = getattr(inputs, "shape", None)
+        shape: Any = getattr(inputs, "shape", None)
         if isinstance(layer, keras.Model):
             return rebuild(layer, shape[1:], fast_kernels)(*args, **kwargs)
         if not fast_kernels or shape is None:  # of one tensor it is
