@@ -1,6 +1,8 @@
 """The engine on TensorFlow."""
 
+import ctypes
 import functools
+import sys
 
 import numpy as np
 import tensorflow as tf
@@ -144,12 +146,25 @@ def compile_steps(step, state, logs):
             lambda i, *_: i < steps, body, start, parallel_iterations=1
         )
 
+    compiled = False
+
     def run(arrays, batches, steps):
+        nonlocal compiled
         _, sound, totals = loop(arrays, batches, tf.constant(steps))
+        if not compiled:
+            compiled = True
+            _give_back_memory()
         sums = {key: float(value) for key, value in totals.items()}
         return sums | {"sound": int(sound)}
 
     return run
+
+
+def _give_back_memory():
+    """Give back what compiling took: the C library of Linux would keep it."""
+    if sys.platform == "linux":
+        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+            trim(0)
 
 
 def compile_function(function, state):
@@ -284,7 +299,7 @@ def _batch_normalization(layer, x, training):
 
 
 def _small_convolution(layer, x, training):
-    """Convolve 3x3; the kernel's gradient is nine matrix products.
+    """Convolve 3x3; the kernel's gradient is one matrix product.
 
     oneDNN parallelizes that gradient over image rows and columns; on maps of 4x4 or
     2x2 pixels there are too few of them to fill the matrix unit.
@@ -297,22 +312,17 @@ def _convolve_small(x, kernel):
     def gradient(upstream):
         by_input = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(x), 1, "SAME")
         height, width, channels = x.shape[1:]
-        with tf.control_dependencies([upstream]):  # or the windows are cut in advance
+        with tf.control_dependencies([upstream]):  # or windows are cut in advance
             padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
-        flat = tf.reshape(upstream, (-1, kernel.shape[-1]))
-        by_kernel = [
-            tf.matmul(
-                tf.reshape(
-                    padded[:, row : row + height, column : column + width],
-                    (-1, channels),
-                ),
-                flat,
-                transpose_a=True,
-            )
+        windows = [
+            padded[:, row : row + height, column : column + width]
             for row in range(3)
             for column in range(3)
         ]
-        return by_input, tf.reshape(tf.stack(by_kernel), kernel.shape)
+        flat = tf.reshape(tf.concat(windows, -1), (-1, 9 * channels))
+        upstream = tf.reshape(upstream, (-1, kernel.shape[-1]))
+        by_kernel = tf.matmul(flat, upstream, transpose_a=True)
+        return by_input, tf.reshape(by_kernel, kernel.shape)
 
     return tf.nn.conv2d(x, kernel, 1, "SAME"), gradient
 
