@@ -62,8 +62,7 @@ SERIES = {
         "examples",
         "examples of the set",
         "a folder of JPEG files of 32x32, opened from the cache that it was decoded"
-        " into; a small dense VAE, a whole epoch. Up to 2 GiB of images are copied to"
-        " memory; the million is read from the map",
+        " into; a small dense VAE, a whole epoch. The images are read from the map",
         (1000, 10_000, 100_000, 1_000_000),
         unit="epoch",
     ),

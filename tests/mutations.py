@@ -164,7 +164,7 @@ MUTATIONS = (
     ),
     Mutation(
         *("L2 with the wrong sign", "optimization.py"),
-        *("gradient = gradient + self.decay", "gradient = gradient - self.decay"),
+        *("add_decay(gradient, variable, ", "add_decay(gradient, variable, -"),
         "autoencoder",
     ),
     Mutation(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from classicnets.verification import first_steps
-from classicnets.verification.backends import INSTALLED
+from classicnets.verification.backends import installed
 
 OURS = keras.backend.backend()
 NETWORKS = ("vae", "dcgan")
@@ -31,7 +31,7 @@ def take_steps(steps, folder, backend=OURS):
     return {name: np.load(folder / f"{name}.npz") for name in NETWORKS}
 
 
-@pytest.mark.parametrize("backend", [name for name in INSTALLED if name != OURS])
+@pytest.mark.parametrize("backend", [name for name in installed() if name != OURS])
 def test_the_first_steps_are_the_same_on_another_backend(backend, four_steps, tmp_path):
     first_steps.write_images(tmp_path, *NETWORKS)
     other = take_steps((0, 4), tmp_path, backend)

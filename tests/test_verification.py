@@ -14,7 +14,7 @@ import pytest
 from classicnets import networks, recipe
 from classicnets.errors import UserError
 from classicnets.verification import by_hand, outputs, proof, records, verify
-from classicnets.verification.backends import INSTALLED
+from classicnets.verification.backends import installed
 from classicnets.verification.first_steps import MEMBERS, member_of
 
 COMMAND = [sys.executable, "-m", "classicnets", "verify"]
@@ -42,7 +42,7 @@ def test_the_first_step_is_taken_on_every_backend():
     )
     assert result.returncode == 0, result.stdout + result.stderr
     rows = [json.loads(line) for line in result.stdout.splitlines()]
-    for backend in INSTALLED:
+    for backend in installed():
         if backend != keras.backend.backend():
             named = [row["proof"] for row in rows if row["proof"].startswith(backend)]
             assert named == [

@@ -13,14 +13,18 @@ import numpy as np
 from classicnets.verification import first_losses, first_steps
 from classicnets.verification.proof import Proof, below, failed, near
 
-INSTALLED = [
-    name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)
-]
 CLOSE = 1e-3  # as a share: of outputs and logs, and of the update's length
 UPDATES_CLOSE = {"resnet50": 5e-3}  # whose float32 reaches 1.5e-3
 SECONDS = 1200
 
 Saved = dict[str, np.ndarray]
+
+
+def installed() -> list[str]:
+    """Return the backends that are installed; never ask while Keras is imported, when
+    some of them are hidden from it."""
+    names = ("tensorflow", "jax", "torch")
+    return [name for name in names if importlib.util.find_spec(name)]
 
 
 class FirstSteps:
@@ -29,7 +33,7 @@ class FirstSteps:
     def __init__(self, members: Sequence[str], folder: Path):
         self.folder = folder
         self.processes: dict[str, subprocess.Popen] = {}
-        for backend in INSTALLED:
+        for backend in installed():
             place = folder / backend
             place.mkdir()
             first_steps.write_images(place, *members)
@@ -66,7 +70,7 @@ class FirstSteps:
             what = f"the critic's loss{of}: 10 x penalty - distance"
             loss = 10.0 * float(here["penalty"]) - float(here["distance"])
             yield near(network, what, loss, float(here["critic_loss"]))
-        for backend in INSTALLED:
+        for backend in self.processes:
             if backend == ours:
                 continue
             there = self._read(backend, member)
