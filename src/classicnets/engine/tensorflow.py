@@ -311,15 +311,10 @@ def _small_convolution(layer, x, training):
 def _convolve_small(x, kernel):
     def gradient(upstream):
         by_input = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(x), 1, "SAME")
-        height, width, channels = x.shape[1:]
+        one = (1, 1, 1, 1)
         with tf.control_dependencies([upstream]):  # or windows are cut in advance
-            padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
-        windows = [
-            padded[:, row : row + height, column : column + width]
-            for row in range(3)
-            for column in range(3)
-        ]
-        flat = tf.reshape(tf.concat(windows, -1), (-1, 9 * channels))
+            windows = tf.image.extract_patches(x, (1, 3, 3, 1), one, one, "SAME")
+        flat = tf.reshape(windows, (-1, 9 * x.shape[-1]))
         upstream = tf.reshape(upstream, (-1, kernel.shape[-1]))
         by_kernel = tf.matmul(flat, upstream, transpose_a=True)
         return by_input, tf.reshape(by_kernel, kernel.shape)
