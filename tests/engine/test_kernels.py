@@ -86,7 +86,7 @@ def test_fast_kernels_give_the_loss_gradients_and_statistics_of_keras(side, bias
 )
 def test_convolutions_and_pooling_give_the_loss_and_gradients_of_keras(layer):
     images = keras.Input((9, 8, 4))
-    x = layers.Conv2D(4, 3, padding="same")(images)
+    x = layers.Conv2D(4, 3, padding="same", name="first")(images)
     network = keras.Model(images, layers.Flatten()(layer(x)))
     batch = RANDOM.normal(size=(3, 9, 8, 4)).astype("float32")
     values, _ = gradients(network, network, batch)
@@ -110,7 +110,7 @@ def test_convolutions_and_pooling_give_the_loss_and_gradients_of_keras(layer):
 @pytest.mark.parametrize("padding", [1, (2, 1), ((1, 0), (0, 2))])
 def test_what_follows_a_padding_gives_the_loss_and_gradients_of_keras(layer, padding):
     images = keras.Input((9, 8, 4))
-    x = layers.Conv2D(4, 3, padding="same")(images)
+    x = layers.Conv2D(4, 3, padding="same", name="first")(images)
     padded = layers.ZeroPadding2D(padding)(x)
     made = [layers.Flatten()(y) for y in (layer(padded), padded)]
     network = keras.Model(images, layers.Concatenate()(made))
