@@ -180,12 +180,7 @@ def _store_channels_last(kernel):
 
 
 def padded_convolution(layer, padding):
-    """Return a function like those of `fast_kernel`, which pads its inputs, or None.
-
-    Args:
-        layer: Comes after a `keras.layers.ZeroPadding2D`.
-        padding: Of that, ((top, bottom), (left, right)).
-    """
+    """Return a function that pads its inputs, or None; see the engine on TensorFlow."""
     (top, bottom), (left, right) = padding
     if not is_plain_convolution(layer) or layer.padding == "same":
         return None
