@@ -178,10 +178,10 @@ def _recur_forward(x, kernel, recurrent_kernel, bias):
 
     def step(carried, projected):
         h, c = carried
-        h, c, *gates = through_gates(projected + h @ recurrent_kernel, c)
-        return (h, c), (h, c, *gates)
+        h, c, gates = through_gates(projected + h @ recurrent_kernel, c)
+        return (h, c), (h, c, gates)
 
-    _, (h, c, *gates) = jax.lax.scan(step, (zeros, zeros), projected)
+    _, (h, c, gates) = jax.lax.scan(step, (zeros, zeros), projected)
     return jnp.swapaxes(h, 0, 1), (x, kernel, recurrent_kernel, h, c, gates)
 
 
