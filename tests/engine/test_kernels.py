@@ -123,6 +123,95 @@ def test_what_follows_a_padding_gives_the_loss_and_gradients_of_keras(layer, pad
         assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
 
 
+def rectified(side, strides=1):
+    """A convolution of a batch norm's rectified outputs, which are also added to it."""
+    keras.utils.set_random_seed(side)
+    images = keras.Input((side, side, 4))
+    x = layers.Conv2D(64, 3, padding="same", use_bias=False)(images)
+    x = layers.BatchNormalization(epsilon=1e-5)(x)
+    shortcut = layers.ReLU()(x)
+    x = layers.ZeroPadding2D(1)(shortcut) if strides > 1 else shortcut
+    padding = "valid" if strides > 1 else "same"
+    x = layers.Conv2D(64, 3, strides, padding)(x)
+    if strides > 1:
+        shortcut = layers.MaxPooling2D(strides)(shortcut)
+    return keras.Model(images, layers.Flatten()(layers.Add()([x, shortcut])))
+
+
+@pytest.mark.parametrize("side, strides", [(8, 1), (4, 1), (8, 2)])
+def test_what_is_rectified_again_gives_the_loss_and_gradients_of_keras(side, strides):
+    network = rectified(side, strides)
+    fast = engine.rebuild(network, (side, side, 4))
+    batch = np.random.default_rng(side).normal(1.0, 2.0, (5, side, side, 4))
+    values, after = gradients(network, network, batch.astype("float32"))
+
+    fast_values, fast_after = gradients(network, fast, batch.astype("float32"))
+
+    for key, value in values.items():
+        assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
+    for variable, plain, found in zip(network.variables, after, fast_after):
+        np.testing.assert_allclose(found, plain, atol=1e-5, err_msg=variable.path)
+
+
+@pytest.mark.skipif(engine.BACKEND != "tensorflow", reason="the others keep it")
+def test_what_is_rectified_again_has_a_second_derivative():
+    network = rectified(8)
+    batch = np.random.default_rng(0).normal(size=(3, 8, 8, 4)).astype("float32")
+
+    def penalties(through):
+        def step(arrays, batch):
+            def loss_function():
+                def scores(x):
+                    return ops.sum(ops.square(through(x, training=True)), axis=1)
+
+                found = engine.input_gradients(scores, batch["image"])
+                return ops.mean(ops.square(found)), ()
+
+            (loss, _), found = engine.value_and_gradients(
+                loss_function, network.trainable_variables, network.variables
+            )
+            sums = [ops.sum(ops.abs(ops.convert_to_tensor(g))) for g in found[:-1]]
+            return {"loss": loss} | {str(k): value for k, value in enumerate(sums)}
+
+        logs = ["loss", *map(str, range(len(network.trainable_variables) - 1))]
+        run = engine.compile_steps(step, network.variables, logs)
+        return run({}, {"image": batch[None]}, 1)
+
+    values = penalties(network)
+
+    for key, value in penalties(engine.rebuild(network, (8, 8, 4))).items():
+        # Before a batch norm, most of a kernel's gradient cancels out.
+        assert value == pytest.approx(values[key], rel=1e-2 if key == "0" else 1e-5)
+
+
+@pytest.mark.skipif(engine.BACKEND != "tensorflow", reason="the others keep it")
+@pytest.mark.parametrize("side, strides", [(8, 1), (4, 1), (8, 2)])
+def test_what_is_rectified_is_made_again_instead_of_kept(side, strides):
+    import tensorflow as tf
+
+    network = rectified(side, strides)
+    fast = engine.rebuild(network, (side, side, 4))
+
+    @tf.function
+    def step(images):
+        def loss_function():
+            return ops.mean(ops.square(fast(images, training=True))), ()
+
+        return engine.value_and_gradients(
+            loss_function, network.trainable_variables, network.variables
+        )
+
+    images = tf.TensorSpec((2, side, side, 4))
+    operations = step.get_concrete_function(images).graph.get_operations()
+    kept, again = [op for op in operations if op.type == "Relu"]
+    normalized = [op.inputs[0].op.get_attr("is_training") for op in (kept, again)]
+    assert normalized == [True, False]
+    kept_for = {op.type for op in kept.outputs[0].consumers()}
+    assert not kept_for & {"ReluGrad", "Conv2DBackpropFilter", "ExtractImagePatches"}
+    (gradient,) = [op for op in operations if op.type == "ReluGrad"]
+    assert gradient.inputs[1].op is again
+
+
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize(
     "window, strides",
