@@ -170,8 +170,8 @@ MUTATIONS = (
     Mutation(
         *("the order of the gates on JAX and TensorFlow", "engine/kernels.py"),
         *(
-            "i, f, g, o = ops.split(summed, 4, axis=-1)",
-            "f, i, g, o = ops.split(summed, 4, axis=-1)",
+            "i, f, g, o = ops.split(gates, 4, axis=-1)",
+            "f, i, g, o = ops.split(gates, 4, axis=-1)",
         ),
         *("lstm", False),
     ),

@@ -276,11 +276,11 @@ def _convolution(layer, x, training, widths=()):
 def _rectify(layer, x, training):
     """Rectify; the outputs say how to make them again, where `x` does so.
 
-    For its gradient, a convolution keeps its inputs. A batch norm's, rectified, are one
-    pass over the inputs that the norm keeps for its own gradient (Chen et al. 2016,
-    arXiv:1604.06174, section 4.1: drop the results of low cost operations). The
-    gradient is TensorFlow's own to record: a custom one would keep the norm and the
-    rectifier from being one operation.
+    For its gradient, a convolution keeps its inputs. A batch norm's outputs, rectified,
+    are one pass over the inputs that the norm keeps for its own gradient, so they are
+    dropped and made again (Chen et al. 2016, arXiv:1604.06174). The gradient is put on
+    TensorFlow's own record: `tf.custom_gradient` would keep the norm and the rectifier
+    from being one operation.
     """
     if not hasattr(x, "normalize_again"):
         return tf.nn.relu(x)
