@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.races import RACES, Clock, Race
-from benchmarks.table import has_bfloat16, origin
+from benchmarks.table import origin
 from benchmarks.worker import ask_a_process, choose_backend
+from classicnets import environment
 from classicnets.errors import UserError, nearest
 from classicnets.run import write_atomically
 
@@ -72,8 +73,8 @@ def train_ours(clock: Clock, seed: int) -> None:
     """Train by the recipe until the clock, or the recipe, ends it."""
     import classicnets
 
-    # Where the processor has no units for bfloat16, it only costs time.
-    float32 = {} if has_bfloat16() else {"precision": "float32"}
+    # Where the processor has no matrix units for bfloat16, it only costs time.
+    float32 = {} if _has_units() else {"precision": "float32"}
     with tempfile.TemporaryDirectory() as runs:
         classicnets.train(
             clock.race.recipe,
@@ -83,6 +84,10 @@ def train_ours(clock: Clock, seed: int) -> None:
             verbose=False,
             **float32,
         )
+
+
+def _has_units() -> bool:
+    return environment.has_bfloat16_units(environment.processor_flags())
 
 
 def _work(pipe, name, network, seed):
@@ -107,7 +112,7 @@ def page(results: list[Result]) -> str:
         "",
         *origin("benchmarks.quality"),
         "- precision of ours: "
-        + ("as in its recipes" if has_bfloat16() else "float32, for want of bfloat16"),
+        + ("as in its recipes" if _has_units() else "float32, for want of AMX"),
     ]
     for result in results:
         lines += ["", *_section(result)]

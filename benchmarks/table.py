@@ -179,8 +179,8 @@ def machine() -> str:
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor has units that multiply in bfloat16."""
-    return environment.has_bfloat16(environment.processor_flags())
+    """Whether this processor has instructions for bfloat16, quick or not."""
+    return any("bf16" in flag for flag in environment.processor_flags())
 
 
 def origin(module: str, words: Sequence[str] | None = None) -> list[str]:

@@ -291,11 +291,11 @@ def _slow_precision(recipe: Recipe, device: str, flags: Sequence[str]) -> list[s
     """Say so where bfloat16 takes many times as long as float32."""
     if "bfloat16" not in recipe.precision or device != "CPU":
         return []
-    if not flags or environment.has_bfloat16(flags):
+    if not flags or environment.has_bfloat16_units(flags):
         return []
     return [
-        f"precision {recipe.precision}: this processor has no units for bfloat16,"
-        " --set precision=float32 may be many times quicker."
+        f"precision {recipe.precision}: this processor has no matrix units for"
+        " bfloat16, --set precision=float32 may be many times quicker."
     ]
 
 
