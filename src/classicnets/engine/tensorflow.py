@@ -9,14 +9,13 @@ import tensorflow as tf
 from keras import layers, ops
 from tensorflow.python.eager import record
 
+from classicnets.engine import tensorflow_sequences as sequences
 from classicnets.engine.kernels import (
-    back_through_gates,
     is_plain_batch_norm,
     is_plain_convolution,
+    is_plain_embedding,
     is_plain_lstm,
     is_plain_transposed_convolution,
-    lstm_weights,
-    through_gates,
     transposed_convolution,
 )
 
@@ -199,7 +198,11 @@ def fast_kernel(layer, shape):
     if tf.config.list_physical_devices("GPU"):
         return None
     if is_plain_lstm(layer):
-        return _lstm
+        return sequences.lstm
+    if is_plain_embedding(layer) and len(shape) == 2:
+        return sequences.embedding
+    if type(layer) in (layers.Dropout, layers.SpatialDropout1D) and len(shape) == 3:
+        return sequences.dropout
     if is_plain_transposed_convolution(layer) and layer.kernel_size == layer.strides:
         # Windows that do not overlap: with backward 1.6 times sooner in float32, 4.9
         # times in bfloat16 (3x3x512 to 9x9x256). The overlapping ones are slower so.
@@ -380,78 +383,3 @@ def _small_convolution(layer, x, training):
         return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradient
 
     return _finish(layer, convolve(x, _kernel(layer)))
-
-
-def _lstm(layer, x, training):
-    """Compile the loops over steps by XLA, forwards and back; see `_recur`.
-
-    XLA runs a loop's small products on one core, so two loops halve the batch: on two
-    cores with 64 examples a step takes 33 ms instead of 50.
-    """
-    kernel, recurrent_kernel, bias = lstm_weights(layer)
-    half = tf.shape(x)[0] // 2
-    outputs = []
-    for part in tf.split(x, [half, tf.shape(x)[0] - half]):
-        part = tf.transpose(part, (1, 0, 2))  # steps first
-        steps, examples = tf.unstack(tf.shape(part)[:2])
-        # Flat, a product and its bias are one operation.
-        projected = tf.matmul(tf.reshape(part, (-1, x.shape[-1])), kernel)
-        projected = tf.nn.bias_add(projected, bias)
-        projected = tf.reshape(projected, (steps, examples, bias.shape[0]))
-        # Outside of a graph, what Keras has is a tf.Variable.
-        part = _recur(projected, tf.identity(recurrent_kernel))
-        outputs.append(tf.transpose(part, (1, 0, 2)))
-    return tf.concat(outputs, 0)
-
-
-@tf.custom_gradient
-def _recur(projected, recurrent_kernel):
-    """Return an LSTM's outputs (steps, batch, units) on what its inputs are projected
-    to, (steps, batch, 4 * units).
-
-    The gradient by the recurrent kernel is one product, and not XLA's: beside a second
-    loop, XLA takes 4.4 ms for what takes oneDNN 0.8.
-    """
-    h, c, gates = _loop(projected, recurrent_kernel)
-
-    def gradient(upstream):
-        by_gates = _loop_back(upstream, recurrent_kernel, c, gates)
-        by_recurrent_kernel = tf.matmul(
-            tf.reshape(h[:-1], (-1, h.shape[-1])),
-            tf.reshape(by_gates[1:], (-1, gates.shape[-1])),
-            transpose_a=True,
-        )
-        return by_gates, by_recurrent_kernel
-
-    return h, gradient
-
-
-@tf.function(jit_compile=True, autograph=False)
-def _loop(projected, recurrent_kernel):
-    """Return h, c and the gates of every step, (steps, batch, ...)."""
-    zeros = tf.zeros_like(projected[0])
-    start = zeros[:, : recurrent_kernel.shape[0]]
-
-    def step(carried, projected):
-        h, c, _ = carried
-        return through_gates(projected + tf.matmul(h, recurrent_kernel), c)
-
-    return tf.scan(step, projected, (start, start, zeros))
-
-
-@tf.function(jit_compile=True, autograph=False)
-def _loop_back(upstream, recurrent_kernel, c, gates):
-    """Return the gradient by what came into the gates, (steps, batch, 4 * units)."""
-    start = tf.zeros_like(c[0])
-    c_before = tf.concat([start[None], c[:-1]], 0)
-    back = tf.transpose(recurrent_kernel)  # once: in the loop it takes 31 us, not 10
-
-    def step(carried, of_step):
-        by_gates, by_c = carried
-        upstream, *of_step = of_step
-        by_h = upstream + tf.matmul(by_gates, back)
-        return back_through_gates(by_h, by_c, *of_step)
-
-    start = (tf.zeros_like(gates[0]), start)
-    by_gates, _ = tf.scan(step, (upstream, c, c_before, gates), start, reverse=True)
-    return by_gates
