@@ -19,7 +19,7 @@ def _halves(x):
     """Return the halves of (batch, steps, ...), each (steps, examples, ...)."""
     if hasattr(x, "halves"):
         return x.halves
-    return [_swap(half) for half in _split(x)]
+    return [_swap(half) for half in tf.split(x, _sizes(x))]
 
 
 def _whole(halves):
@@ -33,9 +33,10 @@ def _whole(halves):
     return x
 
 
-def _split(x):
+def _sizes(x):
+    """Return how many examples the halves have."""
     first = tf.shape(x)[0] // 2
-    return tf.split(x, [first, tf.shape(x)[0] - first])
+    return [first, tf.shape(x)[0] - first]
 
 
 def _swap(x):
@@ -45,8 +46,9 @@ def _swap(x):
 def embedding(layer, tokens, training):
     """Look up rows; `keras.layers.Embedding` casts the whole table first."""
     table = tf.identity(layer.embeddings.value)
-    halves = [tf.gather(table, _swap(half)) for half in _split(tokens)]
-    return _whole([tf.cast(half, layer.compute_dtype) for half in halves])
+    halves = tf.split(_swap(tokens), _sizes(tokens), axis=1)
+    rows = [tf.gather(table, half) for half in halves]
+    return _whole([tf.cast(half, layer.compute_dtype) for half in rows])
 
 
 def dropout(layer, x, training):
