@@ -201,7 +201,7 @@ def fast_kernel(layer, shape):
         return sequences.lstm
     if is_plain_embedding(layer) and len(shape) == 2:
         return sequences.embedding
-    if type(layer) in (layers.Dropout, layers.SpatialDropout1D) and len(shape) == 3:
+    if sequences.takes_dropout(layer, shape):
         return sequences.dropout
     if is_plain_transposed_convolution(layer) and layer.kernel_size == layer.strides:
         # Windows that do not overlap: with backward 1.6 times sooner in float32, 4.9

@@ -7,7 +7,7 @@ loop over steps keeps one core alone, and so do most of TensorFlow's smaller ope
 
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
 from classicnets.engine.kernels import (
     back_through_gates,
@@ -17,14 +17,14 @@ from classicnets.engine.kernels import (
 
 
 def _halves(x):
-    """Return the halves of (batch, steps, ...), each (steps, examples, ...)."""
+    """Return the halves of (batch, steps, features), each (steps, examples, ...)."""
     if hasattr(x, "halves"):
         return x.halves
     return [_swap(half) for half in tf.split(x, _sizes(x))]
 
 
 def _whole(halves):
-    """Return (batch, steps, ...), which remembers its halves.
+    """Return (batch, steps, features), which remembers its halves.
 
     Where these are all that is asked for, a graph leaves out what is made here.
     """
@@ -46,10 +46,23 @@ def _swap(x):
 
 def embedding(layer, tokens, training):
     """Look up rows; `keras.layers.Embedding` casts the whole table first."""
-    table = tf.identity(layer.embeddings.value)
     halves = tf.split(_swap(tokens), _sizes(tokens), axis=1)
-    rows = [tf.gather(table, half) for half in halves]
+    rows = [tf.gather(layer.embeddings.value, half) for half in halves]
     return _whole([tf.cast(half, layer.compute_dtype) for half in rows])
+
+
+def takes_dropout(layer, shape) -> bool:
+    """Whether `dropout` does what the layer does."""
+    if type(layer) not in (layers.Dropout, layers.SpatialDropout1D):
+        return False
+    return len(shape) == 3 and all(n in (None, 1) for n in _noise_shape(layer))
+
+
+def _noise_shape(layer):
+    """Return the shape of what is drawn, where None is that of the inputs."""
+    if type(layer) is layers.SpatialDropout1D:
+        return (None, 1, None)
+    return layer.noise_shape or (None, None, None)
 
 
 def dropout(layer, x, training):
@@ -59,21 +72,21 @@ def dropout(layer, x, training):
     """
     if not training or not layer.rate:
         return x
-    shared = [1] if type(layer) is layers.SpatialDropout1D else []
-    if type(layer) is layers.Dropout and layer.noise_shape:
-        shared = [axis for axis, size in enumerate(layer.noise_shape) if size == 1]
-    shared = tuple({0: 1, 1: 0}.get(axis, axis) for axis in shared)  # steps first
-    next_seed = layer.seed_generator.next
-    return _whole([_drop(half, next_seed(), layer.rate, shared) for half in _halves(x)])
+    batch, steps, features = (size == 1 for size in _noise_shape(layer))
+    shared = (steps, batch, features)
+    halves = []
+    for half in _halves(x):
+        halves.append(_drop(half, layer.seed_generator.next(), layer.rate, shared))
+    return _whole(halves)
 
 
 def _drop(x, seed, rate, shared):
-    """Drop from (steps, batch, features), the same along the axes `shared`."""
+    """Drop from (steps, batch, features), alike along the axes that are `shared`."""
 
     @tf.custom_gradient
     def drop(x):
-        dropped, kept = _draw(x, seed, rate, shared)
-        return dropped, lambda upstream: upstream * kept
+        dropped, factors = _draw(x, seed, rate, shared)
+        return dropped, lambda upstream: upstream * factors
 
     return drop(x)
 
@@ -81,17 +94,17 @@ def _drop(x, seed, rate, shared):
 @tf.function(jit_compile=True, autograph=False)
 def _draw(x, seed, rate, shared):
     """Return what is left of x, and the factors that it was multiplied by."""
-    sizes = enumerate(tf.unstack(tf.shape(x)))
-    shape = tf.stack([1 if axis in shared else size for axis, size in sizes])
+    sizes = zip(tf.unstack(tf.shape(x)), shared)
+    shape = tf.stack([1 if alike else size for size, alike in sizes])
     count = tf.reduce_prod(shape)
     words = tf.random.stateless_uniform(
         [(count + 1) // 2], seed, None, None, tf.int32, alg="threefry"
     )
-    low = tf.bitwise.bitwise_and(words, 0xFFFF)
+    low = tf.bitwise.bitwise_and(words, 2**16 - 1)
     high = tf.bitwise.right_shift(words, 16) + 2**15  # it keeps the sign
     kept = tf.concat([low, high], 0)[:count] >= round(rate * 2**16)
-    kept = tf.cast(tf.reshape(kept, shape), x.dtype) * (1 / (1 - rate))
-    return x * kept, kept
+    factors = tf.cast(tf.reshape(kept, shape), x.dtype) * (1 / (1 - rate))
+    return x * factors, factors
 
 
 def lstm(layer, x, training):
@@ -99,40 +112,45 @@ def lstm(layer, x, training):
 
     XLA runs a loop's small products on one core: see `_halves`.
     """
-    weights = lstm_weights(layer)
     # Outside of a graph, what Keras has is a tf.Variable.
-    weights = [tf.identity(weight) for weight in weights]
-    return _whole([_recur(half, *weights) for half in _halves(x)])
+    weights = [tf.identity(weight) for weight in lstm_weights(layer)]
+    return _whole([_recur(half, weights, training) for half in _halves(x)])
 
 
-@tf.custom_gradient
-def _recur(x, kernel, recurrent_kernel, bias):
+def _recur(x, weights, training):
     """Return an LSTM's outputs (steps, batch, units) on (steps, batch, features).
 
     The weights' gradients are a product each, and not XLA's: beside a second loop, XLA
     takes 4.4 ms for what takes oneDNN 0.8.
     """
-    flat = tf.reshape(x, (-1, x.shape[-1]))
-    # Flat, a product and its bias are one operation.
-    projected = tf.nn.bias_add(tf.matmul(flat, kernel), bias)
-    projected = tf.reshape(projected, (*_leading(x), bias.shape[0]))
-    recurrent = tf.cast(recurrent_kernel, tf.float32)
-    h, c, gates = _loop(_stored(projected), recurrent)
-    outputs = _restored(h, x.dtype)
 
-    def gradient(upstream):
-        by_gates = _loop_back(_stored(upstream), recurrent, c, gates)
-        by_gates = tf.reshape(_restored(by_gates, x.dtype), (-1, bias.shape[0]))
-        h_before = tf.concat([tf.zeros_like(outputs[:1]), outputs[:-1]], 0)
-        # The bias is the weight of a 1.
-        h_before = tf.concat([h_before, tf.ones_like(outputs[:, :, :1])], -1)
-        h_before = tf.reshape(h_before, (-1, h_before.shape[-1]))
-        by_others = tf.matmul(h_before, by_gates, transpose_a=True)
-        by_kernel = tf.matmul(flat, by_gates, transpose_a=True)
-        by_x = tf.matmul(by_gates, kernel, transpose_b=True)
-        return tf.reshape(by_x, tf.shape(x)), by_kernel, by_others[:-1], by_others[-1]
+    @tf.custom_gradient
+    def recur(x, kernel, recurrent_kernel, bias):
+        flat = tf.reshape(x, (-1, x.shape[-1]))
+        # Flat, a product and its bias are one operation.
+        projected = tf.nn.bias_add(tf.matmul(flat, kernel), bias)
+        projected = _stored(tf.reshape(projected, (*_leading(x), bias.shape[0])))
+        recurrent = tf.cast(recurrent_kernel, tf.float32)
+        h, *kept = _loop(projected, recurrent, training)
+        outputs = _restored(h, x.dtype)
 
-    return outputs, gradient
+        def gradient(upstream):
+            c, gates = kept or _loop(projected, recurrent, True)[1:]
+            by_gates = _loop_back(_stored(upstream), recurrent, c, gates)
+            by_gates = tf.reshape(_restored(by_gates, x.dtype), (-1, bias.shape[0]))
+            h_before = tf.concat([tf.zeros_like(outputs[:1]), outputs[:-1]], 0)
+            # The bias is the weight of a 1.
+            h_before = tf.concat([h_before, tf.ones_like(outputs[:, :, :1])], -1)
+            h_before = tf.reshape(h_before, (-1, h_before.shape[-1]))
+            by_others = tf.matmul(h_before, by_gates, transpose_a=True)
+            by_kernel = tf.matmul(flat, by_gates, transpose_a=True)
+            by_x = tf.matmul(by_gates, kernel, transpose_b=True)
+            by_x = tf.reshape(by_x, tf.shape(x))
+            return by_x, by_kernel, by_others[:-1], by_others[-1]
+
+        return outputs, gradient
+
+    return recur(x, *weights)
 
 
 def _leading(x):
@@ -169,8 +187,8 @@ def _narrow(x, dtype):
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _loop(projected, recurrent_kernel):
-    """Return h, c and the gates of every step, (steps, batch, ...).
+def _loop(projected, recurrent_kernel, whole):
+    """Return h and, if `whole`, c and the gates of every step, (steps, batch, ...).
 
     It computes in float32, whatever is stored: of bfloat16 XLA has no quick product,
     and to write a step it would turn all steps to float32 and back, were they not
@@ -187,7 +205,8 @@ def _loop(projected, recurrent_kernel):
         h, c, gates = through_gates(summed, c)
         return h, c, *(_narrow(made, stored) for made in (h, c, gates))
 
-    return tf.scan(step, projected, (start, start, nothing, nothing, none))[2:]
+    start = (start, start, nothing, nothing, none)
+    return tf.scan(step, projected, start)[2 : 5 if whole else 3]
 
 
 @tf.function(jit_compile=True, autograph=False)
