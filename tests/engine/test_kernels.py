@@ -374,6 +374,26 @@ def test_the_fast_lstm_gives_the_loss_and_gradients_of_keras(bidirectional, batc
         assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-7), key
 
 
+def test_the_fast_lstm_has_gradients_where_it_predicts():
+    """Without learning it keeps less, and makes it again for who asks."""
+    network = lstm((7, 3), 4, units=(5, 6))
+    sequences = RANDOM.normal(size=(5, 7, 3)).astype("float32")
+    fast = engine.rebuild(network, (7, 3))
+
+    def by_inputs(through):
+        def score(x):
+            return ops.sum(ops.square(through(x, training=False)), axis=1)
+
+        def step(arrays, batch):
+            found = engine.input_gradients(score, batch["x"])
+            return {str(k): ops.sum(found[:, k]) for k in range(7)}
+
+        run = engine.compile_steps(step, network.variables, [*map(str, range(7))])
+        return run({}, {"x": sequences[None]}, 1)
+
+    assert by_inputs(fast) == pytest.approx(by_inputs(network), rel=1e-4)
+
+
 def test_the_fast_lstm_keeps_to_the_text_in_its_padding():
     network = lstm((None,), 2, units=(5,), vocabulary_size=9, bidirectional=True)
     fast = engine.rebuild(network, (None,))
@@ -455,3 +475,49 @@ def test_fast_dropout_drops_its_share_and_scales_the_rest(dropout, shared):
     np.testing.assert_array_equal(
         ops.convert_to_numpy(fast(ones, training=False)), ones
     )
+
+
+@pytest.mark.parametrize("shape", [(1, 7, 3), (5, 3, 3)])
+def test_the_gradient_of_fast_dropout_is_what_it_multiplied_by(shape):
+    """One text has an empty half; 45 numbers are no whole number of pairs."""
+    dropout = layers.Dropout(0.4, seed=3)
+    sequences = keras.Input(shape[1:])
+    fast = engine.rebuild(keras.Model(sequences, dropout(sequences)), shape[1:])
+    ones = ops.ones(shape)
+    seed = ops.convert_to_numpy(dropout.seed_generator.state).copy()
+
+    factors = ops.convert_to_numpy(fast(ones, training=True))
+    dropout.seed_generator.state.assign(seed)
+    found = engine.input_gradients(lambda x: fast(x, training=True), ones)
+
+    assert {0.0, 1.0} >= set((factors * 0.6).round(5).ravel())
+    np.testing.assert_allclose(ops.convert_to_numpy(found), factors)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_dropout_of_what_is_no_sequence_stays_keras_own_on_tensorflow(rate):
+    if keras.config.backend() != "tensorflow":
+        pytest.skip("PyTorch draws faster for any inputs, JAX for none")
+    vectors = keras.Input((6,))
+    network = keras.Model(vectors, layers.Dropout(rate)(vectors))
+    assert fast_layers(engine.rebuild(network, (6,)), "dropout") == 0
+
+
+def test_bfloat16_stored_as_bits_is_rounded_as_tensorflow_rounds():
+    if keras.config.backend() != "tensorflow":
+        pytest.skip("the bits are TensorFlow's")
+    import tensorflow as tf
+
+    from classicnets.engine import tensorflow_sequences as sequences
+
+    ties = np.array([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8], "float32")
+    extremes = np.array([0, -0.0, 1e-40, 3.4e38, np.inf, -np.inf], "float32")
+    drawn = RANDOM.normal(size=1000).astype("float32")
+    numbers = tf.constant(np.concatenate([ties, extremes, drawn, 1e30 * drawn]))
+
+    bits = sequences._narrow(numbers, tf.uint16)
+
+    expected = tf.cast(numbers, tf.bfloat16)
+    np.testing.assert_array_equal(bits, tf.bitcast(expected, tf.uint16))
+    np.testing.assert_array_equal(sequences._wide(bits), tf.cast(expected, tf.float32))
+    np.testing.assert_array_equal(sequences._stored(expected), bits)
