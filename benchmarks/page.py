@@ -26,6 +26,7 @@ PLOT = "pictures/benchmarks.svg"  # beside the page
 # Pages of the parts that other commands measure.
 PARTS = {
     "benchmarks-amx.md": "steps on a processor with AMX, earlier",
+    "benchmarks-avx512.md": "the same on an Intel processor with AVX-512, earlier",
     "benchmarks-avx2.md": "the same on a processor with AVX2 alone, earlier",
     "benchmarks-quality.md": "seconds to a quality",
     "benchmarks-folders.md": "a folder of images",

@@ -73,7 +73,7 @@ def train_ours(clock: Clock, seed: int) -> None:
     """Train by the recipe until the clock, or the recipe, ends it."""
     import classicnets
 
-    # Where the processor has no matrix units for bfloat16, it only costs time.
+    # Where the processor has no quick units for bfloat16, it only costs time.
     float32 = {} if _has_units() else {"precision": "float32"}
     with tempfile.TemporaryDirectory() as runs:
         classicnets.train(

@@ -310,6 +310,8 @@ def test_training_leaves_the_policy_of_the_process_alone(tmp_path, tiny_set):
         ("mixed_bfloat16", "CPU", ["avx2"], True),
         ("mixed_bfloat16", "CPU", ["avx512f", "avx512_bf16"], True),
         ("mixed_bfloat16", "CPU", ["avx512_bf16", "amx_bf16"], False),
+        ("mixed_bfloat16", "CPU", ["sse4a", "avx512_bf16"], False),  # AMD
+        ("mixed_bfloat16", "CPU", ["sse4a", "avx2"], True),
         ("mixed_bfloat16", "CPU", ["asimd", "bf16"], False),  # ARM
         ("mixed_bfloat16", "CPU", [], False),  # the system does not tell
         ("mixed_bfloat16", "NVIDIA H100", ["avx2"], False),

@@ -129,12 +129,15 @@ def processor_flags() -> list[str]:
 
 
 def has_bfloat16_units(flags: Sequence[str]) -> bool:
-    """Whether such a processor has matrix units for bfloat16: AMX, or ARM's.
+    """Whether such a processor multiplies bfloat16 quicker than float32.
 
-    AVX-512's own instructions are none: with them alone, every network measured takes
-    longer in bfloat16 than in float32 on TensorFlow and PyTorch (`docs/benchmarks.md`).
+    Intel's with AMX do, ARM's with matrix units, and AMD's with AVX-512's instructions
+    (`docs/benchmarks.md`). With those instructions alone, Intel's take longer for every
+    network measured on TensorFlow and PyTorch (`docs/benchmarks-avx512.md`).
     """
-    return "amx_bf16" in flags or "bf16" in flags
+    # No other maker's processors have sse4a.
+    by_amd = "avx512_bf16" in flags and "sse4a" in flags
+    return by_amd or "amx_bf16" in flags or "bf16" in flags
 
 
 def _of_processor(key: str) -> str:

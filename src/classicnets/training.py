@@ -294,7 +294,7 @@ def _slow_precision(recipe: Recipe, device: str, flags: Sequence[str]) -> list[s
     if not flags or environment.has_bfloat16_units(flags):
         return []
     return [
-        f"precision {recipe.precision}: this processor has no matrix units for"
+        f"precision {recipe.precision}: this processor has no quick units for"
         " bfloat16, --set precision=float32 may be many times quicker."
     ]
 
