@@ -25,13 +25,14 @@ BASELINE_TARGETS = {
 # Why a row misses its target, found by profiling: one sentence by the row's name.
 NEAR_THE_PEAK = (
     "oneDNN convolves for the script of 2021 too, whose share of the peak leaves little"
-    " or no room for twice its speed; in float32, ours is bound by the same peak. So is"
-    " PyTorch, by the same convolutions: in ours they and products are 85 % of all"
-    " operations' time (ResNet-18, on two cores with AVX-512)."
+    " or no room for twice its speed in float32; in bfloat16, where that is quick, ours"
+    " is bound by that peak. So is PyTorch, by the same convolutions: in ours they and"
+    " products are 85 % of all operations' time (ResNet-18, float32, on two Intel cores"
+    " with AVX-512)."
 )
 SMALL_PRODUCTS = (
-    "half of the step on TensorFlow are the LSTM's loops (11 of 20 ms in bfloat16, on two"
-    " cores with AVX-512): small products at the peak of a core, which are half of them,"
+    "half of the step on TensorFlow are the LSTM's loops (some 10 of 20 ms in bfloat16,"
+    " on two AMD cores with AVX-512): small products at the peak of a core, which are half of them,"
     " and a gate's arithmetic, one after the other, for half a batch on each core; most"
     " of the rest are products near the peak."
 )
