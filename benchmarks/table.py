@@ -32,7 +32,7 @@ NEAR_THE_PEAK = (
 )
 SMALL_PRODUCTS = (
     "half of the step on TensorFlow are the LSTM's loops (some 10 of 20 ms in bfloat16,"
-    " on two AMD cores with AVX-512): small products at the peak of a core, which are half of them,"
+    " on two AMD cores with AVX-512): small products at the peak of a core, half of it,"
     " and a gate's arithmetic, one after the other, for half a batch on each core; most"
     " of the rest are products near the peak."
 )
