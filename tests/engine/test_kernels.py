@@ -511,7 +511,7 @@ def test_bfloat16_stored_as_bits_is_rounded_as_tensorflow_rounds():
     from classicnets.engine import tensorflow_sequences as sequences
 
     ties = np.array([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8], "float32")
-    extremes = np.array([0, -0.0, 1e-40, 3.4e38, np.inf, -np.inf], "float32")
+    extremes = np.array([0, -0.0, 1e-40, 3.4e38, np.inf, -np.inf, np.nan], "float32")
     drawn = RANDOM.normal(size=1000).astype("float32")
     numbers = tf.constant(np.concatenate([ties, extremes, drawn, 1e30 * drawn]))
 
