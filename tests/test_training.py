@@ -60,26 +60,29 @@ def test_every_recipe_trains_two_steps_from_end_to_end(
     assert (run.path / "report.html").stat().st_size > 10_000
 
 
-def test_a_trained_network_knows_what_it_was_taught(tmp_path, tiny_set):
-    """Bright against dark pictures; the wrong scaling or label order would not do."""
+def test_a_trained_network_knows_what_it_was_taught(tmp_path):
+    """Bright against dark pictures; the wrong scaling or label order would not do.
+
+    A validation of 90 pictures keeps no epoch that was right by luck, as one of 22 did
+    on some processors.
+    """
     path = tmp_path / "brightness.npz"
     random = np.random.default_rng(0)
-    labels = np.arange(120) % 2
+    labels = np.arange(480) % 2
     images = (
-        random.integers(120, size=(120, 8, 8, 1)) + 130 * labels[:, None, None, None]
+        random.integers(120, size=(480, 8, 8, 1)) + 130 * labels[:, None, None, None]
     )
     arrays = {"x": images.astype(np.uint8), "y": labels}
     np.savez(
         path,
-        **{f"{key}_train": value[:90] for key, value in arrays.items()},
-        **{f"{key}_test": value[90:] for key, value in arrays.items()},
+        **{f"{key}_train": value[:360] for key, value in arrays.items()},
+        **{f"{key}_test": value[360:] for key, value in arrays.items()},
     )
-    # At 0.05 JAX on AMD keeps a lucky epoch: the validation has 22 examples.
-    run = train(tmp_path, data=str(path), epochs=6, learning_rate=0.02, crop_padding=0)
+    run = train(tmp_path, data=str(path), epochs=3, learning_rate=0.02, crop_padding=0)
     metrics = run.evaluate()
-    assert metrics["examples"] == 30
+    assert metrics["examples"] == 120
     assert metrics["top1"] == 1.0
-    assert metrics["confusion"] == [[15, 0], [0, 15]]
+    assert metrics["confusion"] == [[60, 0], [0, 60]]
 
 
 @pytest.fixture(scope="module")
