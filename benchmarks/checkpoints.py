@@ -19,10 +19,9 @@ import keras
 import numpy as np
 
 from benchmarks.table import origin
-from classicnets import data, networks, recipe
-from classicnets.checkpoint import Checkpoints
+from classicnets import data, files, networks, recipe
 from classicnets.errors import UserError
-from classicnets.run import write_atomically
+from classicnets.runs.checkpoint import Checkpoints
 from classicnets.tasks import TASKS
 
 RECIPES = ("resnet18-cifar100-cpu", "wgan_gp-anime")
@@ -74,7 +73,7 @@ def main() -> None:
     except (UserError, OSError) as error:
         parser.error(str(error))
     text = section(costs)
-    write_atomically(page, insert(before, text).encode())
+    files.write(page, insert(before, text).encode())
     print(text)
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.table import origin
-from classicnets.run import write_atomically
+from classicnets import files
 
 SIZE = 64  # height and width of the batches' images
 BATCH = 64
@@ -53,7 +53,7 @@ def write(
     out: Path, rounds: list[list[Reading]], growth: list[Reading], size: int
 ) -> None:
     """Write the page, and the CSV beside it; see `page`."""
-    write_atomically(out, page(rounds, growth, size).encode())
+    files.write(out, page(rounds, growth, size).encode())
     lines = ["contender,copies,round,epoch,images,seconds,peak_bytes,own_bytes"]
     numbered = [(n, r) for n, readings in enumerate(rounds, 1) for r in readings]
     numbered += [(1, reading) for reading in growth[1:]]
@@ -61,7 +61,7 @@ def write(
         for epoch, seconds in enumerate(r.seconds, 1):
             head = f"{r.contender},{r.copies},{number},{epoch},{r.images}"
             lines.append(f"{head},{seconds:.4f},{r.peak},{r.own}")
-    write_atomically(out.with_suffix(".csv"), ("\n".join(lines) + "\n").encode())
+    files.write(out.with_suffix(".csv"), ("\n".join(lines) + "\n").encode())
 
 
 def page(rounds: list[list[Reading]], growth: list[Reading], size: int) -> str:

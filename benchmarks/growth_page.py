@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.table import origin
+from classicnets import files
 from classicnets.pictures import COLOURS
-from classicnets.run import write_atomically
 
 MIB = 2**20
 # The picture, in its own units: a column a series; a row the time, a row the memory.
@@ -73,9 +73,9 @@ def write(
         if any(point.series == name for point in points)
     }
     picture.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(picture, draw(measured).encode())
+    files.write(picture, draw(measured).encode())
     shown = picture.as_posix().removeprefix(f"{out.parent.as_posix()}/")
-    write_atomically(out, page(measured, shown).encode())
+    files.write(out, page(measured, shown).encode())
     names = [field.name for field in dataclasses.fields(Point)]
     lines = [",".join(names)]
     lines += [
@@ -85,7 +85,7 @@ def write(
         )
         for point in points
     ]
-    write_atomically(out.with_suffix(".csv"), ("\n".join(lines) + "\n").encode())
+    files.write(out.with_suffix(".csv"), ("\n".join(lines) + "\n").encode())
 
 
 def line(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float, float]:

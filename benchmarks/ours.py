@@ -33,14 +33,16 @@ from benchmarks.worker import (
     Job,
     Turns,
 )
-from classicnets import data, environment, recipe
-from classicnets import run as runs
+from classicnets import data, recipe
+from classicnets.runs import environment
+from classicnets.runs import run as runs
 
 with environment.lean_imports():
     import keras
 
     from benchmarks import operations
-    from classicnets import engine, evaluation, networks
+    from classicnets import engine, networks
+    from classicnets.inference import evaluation
     from classicnets.optimization import learning_rates
     from classicnets.tasks import TASKS
 

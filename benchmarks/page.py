@@ -20,7 +20,7 @@ from benchmarks.table import (
     shares,
     speed,
 )
-from classicnets.run import write_atomically
+from classicnets import files
 
 PLOT = "pictures/benchmarks.svg"  # beside the page
 # Pages of the parts that other commands measure.
@@ -103,7 +103,7 @@ def write(page: Path, introduction: str, measured: dict[Row, list[Result]]) -> N
     parts = [introduction, summary(outcomes)]
     if svg := bars(measured):
         (page.parent / PLOT).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(page.parent / PLOT, svg.encode())
+        files.write(page.parent / PLOT, svg.encode())
         parts.append(f"![our best against each peer, a group a row]({PLOT})\n")
     links = [
         f"[{what}]({name})"
@@ -113,8 +113,8 @@ def write(page: Path, introduction: str, measured: dict[Row, list[Result]]) -> N
     if links:
         parts.append(f"Measured by other commands: {', '.join(links)}.\n")
     parts += [section(row, results) for row, results in measured.items()]
-    write_atomically(page, "\n".join(parts).encode())
-    write_atomically(page.with_suffix(".csv"), rounds_csv(measured).encode())
+    files.write(page, "\n".join(parts).encode())
+    files.write(page.with_suffix(".csv"), rounds_csv(measured).encode())
 
 
 def summary(outcomes: list[Outcome]) -> str:

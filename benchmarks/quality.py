@@ -17,9 +17,9 @@ from pathlib import Path
 from benchmarks.races import RACES, Clock, Race
 from benchmarks.table import origin
 from benchmarks.worker import ask_a_process, choose_backend
-from classicnets import environment
+from classicnets import files
 from classicnets.errors import UserError, nearest
-from classicnets.run import write_atomically
+from classicnets.runs import environment
 
 BACKENDS = ("torch", "tensorflow", "jax")
 SCRIPT = "script of 2021"
@@ -64,8 +64,8 @@ def main() -> None:
                 print(told, file=sys.stderr, flush=True)
             # After every race: a run cut short keeps what it has.
             measured = [each for each in results if each.noted]
-            write_atomically(out, page(measured).encode())
-            write_atomically(out.with_suffix(".csv"), table(measured).encode())
+            files.write(out, page(measured).encode())
+            files.write(out.with_suffix(".csv"), table(measured).encode())
     print(out)
 
 

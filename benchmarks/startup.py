@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.table import origin
-from classicnets.run import write_atomically
+from classicnets import files
 
 RECIPE = "resnet20-digits"
 MOST_SECONDS = 300.0
@@ -101,8 +101,8 @@ def main() -> None:
             each.seconds.append(seconds_of(each.command, each.until))
             print(f"{each.name}: {each.seconds[-1]:.3f} s", file=sys.stderr, flush=True)
         # After every round: a run cut short keeps what it has.
-        write_atomically(out, page(measured).encode())
-        write_atomically(out.with_suffix(".csv"), table(measured).encode())
+        files.write(out, page(measured).encode())
+        files.write(out.with_suffix(".csv"), table(measured).encode())
     print(out)
 
 

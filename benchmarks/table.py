@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.worker import Contender
-from classicnets import environment
+from classicnets.runs import environment
 
 BASELINE = "keras2021-float32"
 MATRIX = "matrix-product"  # how the contenders that measure the machine begin

@@ -177,7 +177,7 @@ def signed_progress(valid: list[bytes]) -> st.SearchStrategy[bytes]:
     """Checkpoints with any progress and the right digest."""
     from safetensors.numpy import load, save
 
-    from classicnets.checkpoint import _digest
+    from classicnets.runs.checkpoint import _digest
 
     def build(content: bytes, place: int, value: Any) -> bytes:
         tensors = load(content)

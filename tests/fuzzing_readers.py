@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from classicnets import data, recipe
-from classicnets.data.images import pillow_warnings, probe
+from classicnets.data.images.decoding import pillow_warnings, probe
 from classicnets.errors import UserError
 
 TEXTS = [f"{'good' if row % 2 else 'bad'} film, word{row}" for row in range(24)]
@@ -87,7 +87,7 @@ def all_npz() -> list[bytes]:
 
 
 def imdb_npz() -> list[bytes]:
-    from classicnets.data.imdb import as_arrays
+    from classicnets.data.texts.imdb import as_arrays
 
     rows = [[4, 5, 4 + row % 5] for row in range(8)]
     part = rows, np.arange(8) % 2
@@ -137,7 +137,11 @@ def texts() -> list[bytes]:
 
 
 def tokenizers() -> list[bytes]:
-    from classicnets.data.vocabulary import build_vocabulary, split_words, word_rules
+    from classicnets.data.texts.vocabulary import (
+        build_vocabulary,
+        split_words,
+        word_rules,
+    )
 
     words = split_words(word_rules(), TEXTS)
     return [
@@ -147,7 +151,7 @@ def tokenizers() -> list[bytes]:
 
 
 def checkpoints() -> list[bytes]:
-    from classicnets.checkpoint import write
+    from classicnets.runs.checkpoint import write
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoints" / "step.safetensors"
@@ -304,7 +308,7 @@ def read_tokenizer(path: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> None:
-    from classicnets.checkpoint import Checkpoints
+    from classicnets.runs.checkpoint import Checkpoints
 
     variables = network().variables
     kept = Checkpoints(path.parent, variables, variables)
@@ -313,7 +317,7 @@ def read_checkpoint(path: Path) -> None:
 
 
 def read_weights(path: Path) -> None:
-    from classicnets.networks import convert
+    from classicnets.weights import transfer as convert
 
     try:
         convert.load_weights(network(), path)
@@ -325,7 +329,7 @@ def read_weights(path: Path) -> None:
 
 
 def read_model(path: Path) -> None:
-    from classicnets.run import Run
+    from classicnets.runs.run import Run
 
     (path.parent / "recipe.toml").write_bytes(RECIPE)
     Run(path.parent).load("model")
@@ -388,8 +392,8 @@ def run_file(kind: str, file: str) -> Reader:
     """All that reads a run's files, where the input is one of them."""
 
     def read(path: Path) -> None:
-        from classicnets import report
-        from classicnets.run import Run
+        from classicnets.reports import report
+        from classicnets.runs.run import Run
 
         folder = path.parents[file.count("/")]
         for name, content in RUNS[kind].items():

@@ -103,7 +103,7 @@ def test_each_kind_of_wrong_import_is_found(tmp_path):
         "networks/resnet.py": "def f():\n    from classicnets.engine import compiled",
         "networks/convert.py": "import torch",
         "objectives.py": "import classicnets.networks.vgg",
-        "report.py": "from classicnets.evaluation import evaluate",
+        "report.py": "from classicnets.inference.evaluation import evaluate",
         "run.py": "from classicnets import evaluation",
         "tasks/classify.py": "import tensorflow as tf",
         "training.py": "from .engine import steps",

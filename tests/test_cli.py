@@ -158,7 +158,8 @@ def test_the_backend_that_keras_is_set_to_in_its_file_is_not_hidden(tmp_path):
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     code = """if True:
         import sys
-        from classicnets import cli, environment
+        from classicnets import cli
+        from classicnets.runs import environment
 
         assert cli._chosen(None) == "jax"
         with environment.lean_imports():

@@ -16,9 +16,11 @@ import pytest
 from safetensors.numpy import load_file
 
 import classicnets as cn
-from classicnets import crossval, crossval_folder, report_crossval
-from classicnets.crossval_folder import CrossValidation
-from classicnets.run import Run
+from classicnets import crossval
+from classicnets.reports import crossval as report_crossval
+from classicnets.runs import folds as crossval_folder
+from classicnets.runs.folds import CrossValidation
+from classicnets.runs.run import Run
 
 SMALL = {"epochs": 1, "batch_size": 256, "verbose": False}
 LSTM = SMALL | {"network_options": {"units": [4]}}

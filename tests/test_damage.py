@@ -21,7 +21,7 @@ from PIL import Image
 
 import classicnets as cn
 from classicnets import cli
-from classicnets.run import Run
+from classicnets.runs.run import Run
 
 TINY = {"epochs": 2, "checkpoint_steps": 2, "steps_per_call": 2, "sample_epochs": 1}
 LSTM = TINY | {"batch_size": 8, "network_options": {"units": [4]}}

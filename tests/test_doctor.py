@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classicnets import doctor
+from classicnets.cli import doctor
 
 GOOD = {
     "x_train": np.zeros((24, 8, 8, 3), np.uint8),

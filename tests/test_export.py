@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import classicnets as cn
-from classicnets import export, networks, recipe
+from classicnets import networks, recipe
+from classicnets.inference import export
 from classicnets.networks import resnet, vgg
 from classicnets.tasks import plain
 

@@ -7,8 +7,10 @@ from keras import ops
 from PIL import Image
 
 import classicnets as cn
-from classicnets import checkpoint, networks, recipe, sampling
-from classicnets.run import Run
+from classicnets import networks, recipe
+from classicnets.inference import sampling
+from classicnets.runs import checkpoint
+from classicnets.runs.run import Run
 from classicnets.tasks.generate import Generate
 
 VAE = {"epochs": 2, "sample_epochs": 1, "image_size": 8, "batch_size": 32}

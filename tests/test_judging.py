@@ -11,9 +11,10 @@ import safetensors
 import scipy.linalg
 from safetensors.numpy import load_file
 
-from classicnets import data, judging
+from classicnets import data
 from classicnets.data import Rows
 from classicnets.errors import UserError
+from classicnets.tasks import judging
 
 RANDOM = np.random.default_rng
 

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classicnets import figures, pictures, report, report_generative
-from classicnets import run as runs
+from classicnets import pictures
 from classicnets.errors import UserError
+from classicnets.reports import figures, report
+from classicnets.reports import generative as report_generative
+from classicnets.runs import run as runs
 
 RECIPE = 'network = "resnet20"\ndata = "digits"\nepochs = 3\nseed = 5\n'
 VOID = {"meta", "br", "img", "line", "circle", "polyline"}

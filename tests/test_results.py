@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import classicnets as cn
-from classicnets import crossval_folder, record
 from classicnets import recipe as recipes
-from classicnets.run import Run
+from classicnets.runs import folds as crossval_folder
+from classicnets.runs import record
+from classicnets.runs.run import Run
 
 ROOT = Path(__file__).parents[1]
 ROWS = record.read(ROOT / "docs" / "results.csv")

@@ -13,8 +13,9 @@ import pytest
 from safetensors.numpy import load_file
 
 import classicnets as cn
-from classicnets import checkpoint, loop, training
-from classicnets.run import Run
+from classicnets import loop, training
+from classicnets.runs import checkpoint
+from classicnets.runs.run import Run
 
 TORTURE = Path(__file__).with_name("torture.py")
 SMALL = {

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from classicnets import environment
 from classicnets import recipe as recipes
-from classicnets import run as runs
 from classicnets.errors import UserError
-from classicnets.run import Run
+from classicnets.runs import environment
+from classicnets.runs import run as runs
+from classicnets.runs.run import Run
 
 RECIPE = 'network = "resnet20"\ndata = "digits"\nepochs = 2\nseed = 5\n'
 

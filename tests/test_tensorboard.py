@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classicnets import tensorboard
+from classicnets.runs import tensorboard
 
 
 def test_the_checksum_is_the_published_crc_32c():

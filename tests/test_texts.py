@@ -86,7 +86,7 @@ def test_a_run_in_bfloat16_exports_float32(tmp_path, tiny_texts, pooling):
 
 def test_the_page_shows_the_texts_and_escapes_them(finished):
     finished.evaluate()
-    from classicnets import report
+    from classicnets.reports import report
 
     page = report.write(finished).read_text(encoding="utf-8")
     assert "&lt;odd&gt; &amp; long" in page

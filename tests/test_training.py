@@ -10,8 +10,9 @@ import pytest
 from keras import ops
 
 import classicnets as cn
-from classicnets import evaluation, recipe, training
-from classicnets.run import Run
+from classicnets import recipe, training
+from classicnets.inference import evaluation
+from classicnets.runs.run import Run
 
 SMALL = {
     "epochs": 1,

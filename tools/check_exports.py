@@ -18,7 +18,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from classicnets import export, networks
+from classicnets import networks
+from classicnets.inference import export
 from classicnets.tasks import plain
 
 SIDES = {"wgan_gp": 64}

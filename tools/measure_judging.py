@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from classicnets import data, judging
+from classicnets import data
+from classicnets.tasks import judging
 
 COUNTS = (1000, 3500)
 PIXELS = 64  # a side, of the images of a folder

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import jinja2
 
-from classicnets import record
-from classicnets.record import Row
-from classicnets.run import write_atomically
+from classicnets import files
+from classicnets.runs import record
+from classicnets.runs.record import Row
 
 ROOT = Path(__file__).parents[1]
 CSV, PAGE = ROOT / "docs" / "results.csv", ROOT / "docs" / "results.md"
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing")
     text = page(record.read(CSV))
     if not parser.parse_args().check:
-        write_atomically(PAGE, text.encode())
+        files.write(PAGE, text.encode())
     elif PAGE.read_text(encoding="utf-8") != text:
         sys.exit(f"{PAGE.name} is not what {CSV.name} says: python tools/results.py")
 

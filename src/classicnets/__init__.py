@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from classicnets.errors import RunError as RunError
     from classicnets.errors import Stopped as Stopped
     from classicnets.errors import UserError as UserError
-    from classicnets.evaluation import evaluate as evaluate
-    from classicnets.evaluation import predict as predict
+    from classicnets.inference.evaluation import evaluate as evaluate
+    from classicnets.inference.predicting import predict as predict
+    from classicnets.inference.sampling import interpolate as interpolate
+    from classicnets.inference.sampling import reconstruct as reconstruct
+    from classicnets.inference.sampling import sample as sample
     from classicnets.networks import create as create
     from classicnets.networks import create_pair as create_pair
     from classicnets.recipe import Recipe as Recipe
-    from classicnets.run import Run as Run
-    from classicnets.sampling import interpolate as interpolate
-    from classicnets.sampling import reconstruct as reconstruct
-    from classicnets.sampling import sample as sample
+    from classicnets.runs.run import Run as Run
     from classicnets.training import resume as resume
     from classicnets.training import train as train
 
@@ -37,19 +37,19 @@ __version__ = "0.1.0"
 # `import classicnets` is quick and the backend can still be chosen after it.
 _HOME = {
     "Recipe": "recipe",
-    "Run": "run",
+    "Run": "runs.run",
     "RunError": "errors",
     "Stopped": "errors",
     "UserError": "errors",
     "create": "networks",
     "create_pair": "networks",
     "cross_validate": "crossval",
-    "evaluate": "evaluation",
-    "interpolate": "sampling",
-    "predict": "evaluation",
-    "reconstruct": "sampling",
+    "evaluate": "inference.evaluation",
+    "interpolate": "inference.sampling",
+    "predict": "inference.predicting",
+    "reconstruct": "inference.sampling",
     "resume": "training",
-    "sample": "sampling",
+    "sample": "inference.sampling",
     "train": "training",
 }
 __all__ = ["__version__", *_HOME]

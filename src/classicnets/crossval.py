@@ -14,12 +14,15 @@ from typing import Any
 
 import keras
 
-from classicnets import data, evaluation, report, report_crossval, training
+from classicnets import data, training
 from classicnets import recipe as recipes
-from classicnets.crossval_folder import FILE, CrossValidation, find_or_create
 from classicnets.errors import RunError, Stopped, UserError
+from classicnets.inference import evaluation
 from classicnets.recipe import Recipe
-from classicnets.run import Run
+from classicnets.reports import crossval as report_crossval
+from classicnets.reports import report
+from classicnets.runs.folds import FILE, CrossValidation, find_or_create
+from classicnets.runs.run import Run
 
 _FOLD_KEYS = ("folds", "fold", "groups")
 
@@ -58,13 +61,13 @@ def cross_validate(
     if not isinstance(recipe, Recipe):
         name = name or Path(recipe).stem
         recipe = recipes.load(recipe)
-    recipe = recipes.build(dataclasses.asdict(recipe) | changes)
+    recipe = recipes.change(recipe, changes)
     if folds < 2:
         raise UserError(f"folds must be at least 2, got {folds}.")
-    if recipe.task == "generate":
+    if recipe.kind.curve is None:
         raise UserError(
             f"a cross-validation needs a score of examples held out, {recipe.network}"
-            " gives none: GANs are judged by the images they make."
+            f" gives none: {recipe.kind.name} is judged by the images it makes."
         )
     if given := [key for key in _FOLD_KEYS if getattr(recipe, key)]:
         raise UserError(f"{given[0]} is for the folds to set, not for the recipe.")
@@ -75,7 +78,7 @@ def cross_validate(
             "recipe": dataclasses.asdict(recipe),
             "folds": folds,
             "groups": groups,
-            "splitter": data.splitter_name(recipe.task == "classify", bool(groups)),
+            "splitter": data.splitter_name(recipe.kind.labelled, bool(groups)),
             "backend": keras.backend.backend(),
         },
     )

@@ -8,16 +8,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from classicnets import engine, evaluation, report, sampling
+from classicnets import engine
 from classicnets import recipe as recipes
-from classicnets.checkpoint import Checkpoints
 from classicnets.data import Splits
 from classicnets.errors import RunError, Stopped
+from classicnets.inference import evaluation, sampling
 from classicnets.optimization import learning_rates
-from classicnets.progress import Bar
 from classicnets.recipe import Recipe
-from classicnets.run import Run
-from classicnets.signals import Watch
+from classicnets.reports import report
+from classicnets.runs.checkpoint import Checkpoints
+from classicnets.runs.run import Run
+from classicnets.terminal import Bar, Watch
 
 _NAMED_ROWS = 8  # of the examples of a step that went wrong
 
@@ -136,7 +137,7 @@ class Loop:
             f"{self.recipe.network} with {parameters:,} trained parameters"
             f" on {self.splits.name}: {self.examples:,} {self.splits.kind} to train on,"
             f" {len(self.splits.validation):,} to validate"
-            + (f", {classes} classes" if self.recipe.task == "classify" else "")
+            + (f", {classes} classes" if self.recipe.kind.labelled else "")
         )
         self.bar.say(
             f"{keras.backend.backend()} on {engine.device()},"
@@ -260,9 +261,9 @@ class Loop:
 
     def _keep_best(self, row):
         """Save the weights of an epoch that is better than those before it."""
-        if not self.task.chosen:
+        if not self.recipe.kind.chosen:
             return
-        key, best_of = self.task.chosen
+        key, best_of = self.recipe.kind.chosen
         value = row[f"validation_{key}"]
         known = self.best.get(key, value)
         if not self.best["epoch"] or (
@@ -291,13 +292,12 @@ class Loop:
 
     def finish(self) -> None:
         """Export the networks and judge them on the validation split."""
-        if self.task.chosen:
+        if self.recipe.kind.chosen:
             self.task.averages.clear()  # the best weights are the averaged ones
             self.checkpoints.restore_best(int(self.best["epoch"]))
         for name, model in self.task.plain_models().items():
             self.run.save_model(name, model)
-        if self.recipe.task != "classify":
-            sampling.write_pictures(self.run, self.splits)
+        sampling.write_pictures(self.run, self.splits)
         evaluation.evaluate(self.run, "validation", splits=self.splits)
         seconds = self._seconds()
         self.run.set_status(
@@ -307,9 +307,9 @@ class Loop:
         self.bar.say(f"{self._outcome()}{seconds:.0f} s; report {page}")
 
     def _outcome(self):
-        if not self.task.chosen:
+        if not self.recipe.kind.chosen:
             return ""
-        key, _ = self.task.chosen
+        key, _ = self.recipe.kind.chosen
         value = _told(key, self.best[key])
         return f"best epoch {self.best['epoch']} with validation {key} {value}; "
 

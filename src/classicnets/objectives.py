@@ -58,6 +58,17 @@ def gaussian_reconstruction(means, images, deviation=1.0):
     return ops.sum(0.5 * ops.square(errors) + constant, axis=-1)
 
 
+def gaussian_pixels(log_odds, images):
+    """`gaussian_reconstruction` of means in [0, 1], given as log-odds: (batch,) nats.
+
+    Args:
+        log_odds: (batch, ...).
+        images: The same shape, in [0, 1].
+    """
+    means = ops.sigmoid(ops.cast(log_odds, "float32"))
+    return gaussian_reconstruction(means, images)
+
+
 def kl_to_standard_normal(mean, log_variance):
     """KL(N(mean, variance) || N(0, 1)), (batch,) nats (appendix B).
 
@@ -118,8 +129,13 @@ def gan_saturating_generator(fake_scores):
 
 
 def wasserstein_distance(real_scores, fake_scores):
-    """E[f(x)] - E[f(G(z))]; the critic's loss is its negative (1701.07875, eq. 2)."""
+    """E[f(x)] - E[f(G(z))] (1701.07875, eq. 2)."""
     return ops.mean(real_scores) - ops.mean(fake_scores)
+
+
+def wasserstein_critic(real_scores, fake_scores):
+    """E[f(G(z))] - E[f(x)], whose minimum the critic seeks (1701.07875, eq. 2)."""
+    return -wasserstein_distance(real_scores, fake_scores)
 
 
 def wasserstein_generator(fake_scores):

@@ -9,15 +9,16 @@ from typing import Any
 
 import keras
 
-from classicnets import data, engine, environment, networks
+from classicnets import data, engine, networks
 from classicnets import recipe as recipes
-from classicnets import run as runs_
 from classicnets.errors import RunError, Stopped, UserError
 from classicnets.loop import Loop
-from classicnets.networks import convert
 from classicnets.recipe import Recipe
-from classicnets.run import Run
+from classicnets.runs import environment
+from classicnets.runs import run as runs_
+from classicnets.runs.run import Run
 from classicnets.tasks import TASKS
+from classicnets.weights import loading
 
 # What may be changed where a training goes on: none of it decides what is learned next.
 HARMLESS = (
@@ -58,7 +59,7 @@ def train(
     if not isinstance(recipe, Recipe):
         name = name or Path(recipe).stem
         recipe = recipes.load(recipe)
-    recipe = recipes.build(dataclasses.asdict(recipe) | changes)
+    recipe = recipes.change(recipe, changes)
     with _precision(recipe.precision):
         recipe, splits, task, notes = _prepare(recipe, verbose)
         run = runs_.create(
@@ -102,8 +103,7 @@ def resume(
     """
     run = run if isinstance(run, Run) else Run(run)
     with run.locked():
-        began = recipes.load(run.path / "recipe.toml")
-        recipe = recipes.build(dataclasses.asdict(began) | changes)
+        recipe = recipes.change(recipes.reopen(run.path / "recipe.toml"), changes)
         # Needed after an epoch and at the end: what is wrong with them is told now.
         _ = run.history, run.metrics
         with _precision(recipe.precision):
@@ -185,27 +185,10 @@ def _prepare(
     random.seed(recipe.seed)
     if recipe.deterministic:
         engine.make_deterministic()
-    splits = data.load(
-        recipe.data,
-        validation_fraction=recipe.validation_fraction,
-        split_seed=recipe.split_seed,
-        image_size=recipe.image_size,
-        channels=recipe.channels,
-        resize=recipe.resize,
-        vocabulary_size=recipe.vocabulary_size,
-        skip_top=recipe.skip_top,
-        max_tokens=recipe.max_tokens,
-        keep_tokens=recipe.keep_tokens,
-        text_column=recipe.text_column,
-        label_column=recipe.label_column,
-        tokenizer=tokenizer,
-        folds=recipe.folds,
-        fold=recipe.fold,
-        groups=recipe.groups,
-        labelled=recipe.task == "classify",
-        allow_corrupt=recipe.allow_corrupt,
-        progress=verbose,
-    )
+    networks.check_options(recipe.network, recipe.network_options)
+    options = data.from_recipe(recipe, tokenizer=tokenizer, progress=verbose)
+    splits = data.load(recipe.data, options)
+    recipes.check_inputs(recipe, splits.inputs, splits.name)
     recipe, notes = _fit_batch(recipe, splits)
     try:
         network, fresh = _network(recipe, splits)
@@ -224,7 +207,7 @@ def _check_unchanged(
 ) -> None:
     """Refuse to go on with another recipe, other data or another backend."""
     began, backend = run.environment, keras.backend.backend()
-    if loop.recipe.task == "classify":
+    if loop.recipe.kind.labelled:
         names = list(splits.class_names)
         _check_classes(began.get("class_names", names), names)
     changed = [
@@ -274,8 +257,7 @@ def _check_unfinished(run: Run, loop: Loop) -> None:
 
 def _fit_batch(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[str]]:
     """Make the batches of a step no larger than the training split."""
-    turns = recipe.critic_steps if recipe.task == "generate" else 1
-    most = len(splits.train) // turns
+    most = len(splits.train) // recipe.critic_steps
     if recipe.batch_size <= most:
         return recipe, []
     if not most:
@@ -301,8 +283,6 @@ def _slow_precision(recipe: Recipe, device: str, flags: Sequence[str]) -> list[s
 
 def _start_with_word_vectors(network: Any, splits: data.Splits) -> None:
     """Let the embedding start from the training texts (`data.word_vectors`)."""
-    if not splits.on_texts:
-        raise UserError(f"word_vectors are for texts, and {splits.name} has images.")
     table = network.get_layer("embedding").embeddings
     table.assign(data.word_vectors(splits.train, *table.shape))
 
@@ -310,35 +290,18 @@ def _start_with_word_vectors(network: Any, splits: data.Splits) -> None:
 def _network(recipe: Recipe, splits: data.Splits) -> tuple[Any, list[str]]:
     """Build the network, or the pair of a GAN; and say what fits given weights."""
     options = recipe.network_options | splits.network_options
-    needed = networks.task(recipe.network)
-    if needed != recipe.task:
-        raise UserError(
-            f"{recipe.network} is for the task {needed}, got task {recipe.task}."
-        )
-    if recipe.task != "classify":
-        if recipe.weights or recipe.freeze:
-            raise UserError("weights and freeze are for classifiers.")
-        if splits.on_texts:
-            raise UserError(f"{recipe.network} makes images, {splits.name} has texts.")
-    if recipe.task == "generate":
-        shape = splits.train.inputs.shape[1:]
-        pair = networks.create_pair(recipe.network, shape, **options)
-        return pair, []
-    if recipe.task == "reconstruct":
-        built = networks.create(recipe.network, splits.input_shape, **options)
-        return built, []
-    if recipe.freeze and not recipe.weights:
-        raise UserError("freeze trains the head alone, so it needs weights = FILE.")
-    if recipe.weights and splits.on_texts:
+    if splits.inputs == recipes.TEXTS and not networks.reads_texts(recipe.network):
+        raise UserError(f"{recipe.network} takes images, {splits.name} has texts.")
+    if recipe.weights and splits.inputs == recipes.TEXTS:
         # Another vocabulary has other numbers for the same words.
         raise UserError(f"weights are for images, and {splits.name} has texts.")
-    fresh: list[str] = []
-    network = networks.create(
+    network = networks.build(
         recipe.network, splits.input_shape, len(splits.class_names), **options
     )
-    if recipe.weights:
-        fresh = convert.load_weights(network, recipe.weights)
+    if not recipe.weights:
+        return network, []
+    fresh = loading.load_weights(network, recipe.weights)
     if recipe.freeze:
         # Layers that the weights do not fit are random: frozen, they would stay so.
-        convert.freeze(network, trained=tuple(fresh) or ("logits",))
+        loading.freeze(network, trained=tuple(fresh) or ("logits",))
     return network, [f"{name} starts anew: the weights do not fit" for name in fresh]

@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from classicnets import recipe
-from classicnets.data import augmentation
+from classicnets.tasks import augmentation
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(1, 256, size=(5, 6, 8, 3), dtype=np.uint8)

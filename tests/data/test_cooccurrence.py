@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from classicnets import data
-from classicnets.data import cooccurrence
 from classicnets.data.examples import Examples
+from classicnets.data.texts import cooccurrence
 
 
 def texts(*rows, whole=None):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from classicnets import data
-from classicnets.data.images import probe, resize_array
+from classicnets.data.images.decoding import probe, resize_array
 from classicnets.errors import UserError
 
 

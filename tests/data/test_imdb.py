@@ -6,7 +6,7 @@ import pytest
 from pyarrow import parquet
 
 from classicnets import data
-from classicnets.data.imdb import as_arrays
+from classicnets.data.texts.imdb import as_arrays
 from classicnets.errors import UserError
 
 # Word 1 of Keras's index has the number 4 in its texts: 0 to 2 are reserved, and no

@@ -10,7 +10,8 @@ import pytest
 
 from classicnets import data
 from classicnets.data.examples import split
-from classicnets.data.texts import decode_text, number_labels
+from classicnets.data.reading import decode_text
+from classicnets.data.texts.splits import number_labels
 from classicnets.errors import UserError
 
 

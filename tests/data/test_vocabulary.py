@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from classicnets import data
-from classicnets.data.imdb import keras_tokenizer
-from classicnets.data.vocabulary import (
+from classicnets.data.texts.imdb import keras_tokenizer
+from classicnets.data.texts.vocabulary import (
     build_vocabulary,
     encode,
     split_words,
@@ -175,7 +175,7 @@ def test_the_unknown_token_is_found_by_its_name():
 
 FORK = """
 import os
-from classicnets.data.vocabulary import *
+from classicnets.data.texts.vocabulary import *
 texts = ["a b"] * 1000
 tokenizer, _ = build_vocabulary(split_words(word_rules(), texts), 9)
 child = os.fork()

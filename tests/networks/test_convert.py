@@ -4,11 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from classicnets.networks import convert, create
+from classicnets.networks import create
 from classicnets.networks.resnet import resnet
 from classicnets.networks.vgg import vgg
 from classicnets.verification.anchors import KERAS_OPTIONS
 from classicnets.verification.drawing import fill
+from classicnets.weights import transfer as convert
 
 
 def images(side, count=2):

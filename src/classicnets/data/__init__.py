@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from classicnets.data.catalogue import DATASETS as DATASETS
     from classicnets.data.catalogue import Dataset as Dataset
-    from classicnets.data.cooccurrence import word_vectors as word_vectors
     from classicnets.data.examples import Examples as Examples
     from classicnets.data.examples import Rows as Rows
     from classicnets.data.examples import Splits as Splits
     from classicnets.data.examples import epoch_order as epoch_order
     from classicnets.data.folds import Fold as Fold
     from classicnets.data.folds import splitter_name as splitter_name
-    from classicnets.data.images import read_image as read_image
+    from classicnets.data.images.decoding import read_image as read_image
     from classicnets.data.loading import load as load
     from classicnets.data.loading import prepare as prepare
-    from classicnets.data.texts import read_text as read_text
-    from classicnets.data.vocabulary import encode as encode
-    from classicnets.data.vocabulary import load_tokenizer as load_tokenizer
+    from classicnets.data.options import Options as Options
+    from classicnets.data.options import from_recipe as from_recipe
+    from classicnets.data.reading import read_text as read_text
+    from classicnets.data.texts.cooccurrence import word_vectors as word_vectors
+    from classicnets.data.texts.vocabulary import encode as encode
+    from classicnets.data.texts.vocabulary import load_tokenizer as load_tokenizer
 
 # Where each name lives. They are imported when first used: a list of the sets needs no
 # reader of images, tables or texts.
@@ -34,15 +36,17 @@ _HOME = {
     "Fold": "folds",
     "Rows": "examples",
     "Splits": "examples",
-    "encode": "vocabulary",
+    "encode": "texts.vocabulary",
     "epoch_order": "examples",
+    "Options": "options",
+    "from_recipe": "options",
     "load": "loading",
-    "load_tokenizer": "vocabulary",
+    "load_tokenizer": "texts.vocabulary",
     "prepare": "loading",
-    "read_image": "images",
-    "read_text": "texts",
+    "read_image": "images.decoding",
+    "read_text": "reading",
     "splitter_name": "folds",
-    "word_vectors": "cooccurrence",
+    "word_vectors": "texts.cooccurrence",
 }
 __all__ = list(_HOME)
 

@@ -1,9 +1,4 @@
-"""Examples and splits: what every source of data becomes, and how splits are carved.
-
-Everything drawn here comes from the raw 64-bit stream of Philox, which NumPy promises
-never to change, and not from `Generator.permutation`, which it may: a split carved
-today is the same one after an upgrade.
-"""
+"""Examples, splits and the order of an epoch: what every source of data becomes."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -12,18 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classicnets.errors import UserError
+from classicnets.recipe import IMAGES, TEXTS
+from classicnets.streams import Stream, words
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from classicnets.data.folds import Fold
-
-# Second words of the Philox key. Epochs use 0, 1, 2, ...: these are far from them.
-_TEST_STREAM = 0x74657374_00000000
-_VALIDATION_STREAM = 0x76616C69_00000000
-_FOLD_STREAM = 0x666F6C64_00000000
-_TEST_FRACTION = 0.2
 
 
 class Rows:
@@ -112,14 +100,14 @@ class Splits:
     tokenizer: "Tokenizer | None" = None
 
     @property
-    def on_texts(self) -> bool:
-        """Whether the inputs are tokens and not images."""
-        return self.train.inputs.ndim == 2
+    def inputs(self) -> str:
+        """What the inputs are: images, or texts as tokens."""
+        return TEXTS if self.train.inputs.ndim == 2 else IMAGES
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
         """What a network takes: (height, width, channels), or (None,) tokens."""
-        return (None,) if self.on_texts else self.train.inputs.shape[1:]
+        return (None,) if self.inputs == TEXTS else self.train.inputs.shape[1:]
 
     @property
     def network_options(self) -> dict[str, Any]:
@@ -132,7 +120,7 @@ class Splits:
     def kind(self) -> str:
         """What the inputs are, in words."""
         shape = self.train.inputs.shape
-        if self.on_texts:
+        if self.inputs == TEXTS:
             return f"texts of up to {shape[1]} tokens"
         return f"images of {'x'.join(map(str, shape[1:]))}"
 
@@ -149,148 +137,7 @@ def epoch_order(examples: int, *, seed: int, epoch: int) -> np.ndarray:
         A permutation of 0..examples-1, (examples,) int64: a function of the seed and
         the epoch alone, so that a resumed run needs no state for it.
     """
-    return np.argsort(_random_words(examples, seed, epoch), kind="stable")
-
-
-def split(
-    *,
-    name: str,
-    class_names: Sequence[str],
-    inputs: np.ndarray,
-    labels: np.ndarray,
-    validation: Examples | None,
-    open_test: Callable[[], Examples] | None,
-    validation_fraction: float,
-    split_seed: int,
-    fingerprint: str,
-    notes: Sequence[str],
-    labelled: bool = True,
-    texts: Sequence[str] | None = None,
-    lengths: np.ndarray | None = None,
-    fold: "Fold | None" = None,
-) -> Splits:
-    """Carve the splits that a source does not bring.
-
-    Args:
-        inputs, labels: every example from which splits may be carved.
-        validation: the source's own, or None: `validation_fraction` of what is not
-            test, class by class, drawn with `split_seed`.
-        open_test: the source's own, or None: a fifth of the examples, class by class,
-            always the same one whatever the `split_seed`.
-        labelled: whether the labels will be learned. If not, there may be no classes,
-            or classes too small to be split: then all is drawn as one heap.
-        texts, lengths: what `Examples` has of texts; carved as the inputs are.
-        fold: of a cross-validation. What it holds out of the training examples takes
-            the place of the test, and the test itself is left alone.
-
-    Raises:
-        UserError: a class, or the heap, has too few examples for every split to get
-            one, or for the folds.
-    """
-    notes = [*notes]
-    carved = (open_test is None) + (validation is None)
-    problem = _class_problem(name, class_names, labels, needed=1 + carved)
-    if problem and labelled:
-        raise UserError(problem)
-    if len(labels) < 1 + carved:
-        raise UserError(
-            f"{name} must have at least {1 + carved} examples to be split, it has "
-            f"{len(labels)}"
-        )
-    how = "" if problem else "class by class, "
-    groups = np.zeros_like(labels) if problem else labels
-    rest = np.arange(len(labels))
-    if open_test is None:
-        spare = 1 if validation is None else 0
-        rest, test = _carve(groups, _TEST_FRACTION, spare, 0, _TEST_STREAM)
-        tested = take(inputs, labels, test, texts, lengths)
-        notes.append(
-            f"no test split in {name}: {len(test):,} of its {len(labels):,} examples "
-            f"are set aside as test, {how}always the same ones"
-        )
-
-        def open_test() -> Examples:
-            return tested
-
-    classes = labels if labelled else None
-    if fold:
-        if fold.groups is not None and len(fold.groups) != len(labels):
-            raise UserError(
-                f"groups must have a line for each of the {len(labels):,} examples of "
-                f"{name}, they have {len(fold.groups):,}"
-            )
-        words = _random_words(len(rest), split_seed, _FOLD_STREAM)
-        rest, held = fold.hold_out(name, classes, rest, words)
-        left = f"{name} without fold {fold.number}"
-        needed = 1 + (validation is None)
-        problem = _class_problem(left, class_names, labels[rest], needed)
-        if problem and labelled:
-            raise UserError(problem)
-        notes.append(
-            f"fold {fold.number} of {fold.of}: {len(held):,} of "
-            f"{len(held) + len(rest):,} training examples are held out; they are what "
-            "this run calls test, and the test of the data stays closed"
-        )
-        held_out = take(inputs, labels, held, texts, lengths)
-
-        def open_test() -> Examples:
-            return held_out
-
-    if validation is None:
-        before = len(rest)
-        if fold and fold.groups is not None:
-            how = "by groups, "
-            words = _random_words(before, split_seed, _VALIDATION_STREAM)
-            rest, carved_rows = fold.hold_out_share(
-                validation_fraction, name, classes, rest, words
-            )
-        else:
-            kept, chosen = _carve(
-                groups[rest], validation_fraction, 0, split_seed, _VALIDATION_STREAM
-            )
-            rest, carved_rows = rest[kept], rest[chosen]
-        notes.append(
-            f"validation: {len(carved_rows):,} of {before:,} training examples, "
-            f"{how}drawn with split_seed {split_seed}"
-        )
-        validation = take(inputs, labels, carved_rows, texts, lengths)
-    return Splits(
-        name=name,
-        class_names=tuple(class_names),
-        train=take(inputs, labels, rest, texts, lengths),
-        validation=validation,
-        open_test=open_test,
-        fingerprint=fingerprint,
-        notes=tuple(notes),
-    )
-
-
-def take(
-    inputs: np.ndarray,
-    labels: np.ndarray,
-    rows: np.ndarray,
-    texts: Sequence[str] | None = None,
-    lengths: np.ndarray | None = None,
-) -> Examples:
-    """The given rows, ascending, as Examples; a run of neighbours is a plain slice."""
-    neighbours = len(rows) and rows[-1] - rows[0] + 1 == len(rows)
-    return Examples(
-        inputs[rows[0] : rows[-1] + 1] if neighbours else Rows(inputs, rows),
-        np.asarray(labels[rows], np.int32),
-        None if texts is None else [texts[row] for row in rows],
-        None if lengths is None else lengths[rows],
-    )
-
-
-def check_split_options(validation_fraction: float, split_seed: int) -> None:
-    """Refuse a fraction outside (0, 1) and a negative seed."""
-    if not 0 < validation_fraction < 1:
-        raise UserError(
-            f"validation_fraction must lie between 0 and 1, got {validation_fraction}; "
-            "0.1 is usual"
-        )
-    if not 0 <= split_seed < 2**63:
-        raise UserError(f"split_seed must lie in 0..2**63 - 1, got {split_seed}")
+    return np.argsort(words(examples, seed, Stream.ORDER + epoch), kind="stable")
 
 
 def digest(*arrays: np.ndarray) -> str:
@@ -300,47 +147,3 @@ def digest(*arrays: np.ndarray) -> str:
         sha.update(f"{array.shape} {array.dtype.str};".encode())
         sha.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return sha.hexdigest()
-
-
-def _carve(
-    groups: np.ndarray, fraction: float, spare: int, seed: int, stream: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split row numbers into (kept, carved), both ascending.
-
-    Of every group the nearest whole number to `fraction` is carved: at least one, and
-    at least `spare` + 1 stay.
-    """
-    _, sizes = np.unique(groups, return_counts=True)
-    wanted = np.floor(fraction * sizes + 0.5).astype(np.int64)
-    counts = np.clip(wanted, 1, sizes - 1 - spare)
-    # Rows group by group, in a random order inside each.
-    order = np.lexsort((_random_words(len(groups), seed, stream), groups))
-    starts = np.cumsum(sizes) - sizes
-    rank = np.arange(len(groups)) - np.repeat(starts, sizes)
-    is_carved = np.zeros(len(groups), bool)
-    is_carved[order] = rank < np.repeat(counts, sizes)
-    return np.flatnonzero(~is_carved), np.flatnonzero(is_carved)
-
-
-def _random_words(count: int, *key: int) -> np.ndarray:
-    words = np.random.Philox(key=np.array(key, np.uint64)).random_raw(count)
-    return np.asarray(words, np.uint64)
-
-
-def _class_problem(
-    name: str, class_names: Sequence[str], labels: np.ndarray, needed: int
-) -> str | None:
-    """Why the examples cannot be split class by class, if so."""
-    if len(class_names) < 2:
-        one = f" ({class_names[0]!r})" if len(class_names) else ""
-        return f"{name} must have at least 2 classes, got {len(class_names)}{one}"
-    sizes = np.bincount(labels, minlength=len(class_names))
-    small = np.flatnonzero(sizes < needed)
-    if not len(small):
-        return None
-    first = int(small[0])
-    more = f" ({len(small)} classes are so small)" if len(small) > 1 else ""
-    return (
-        f"every class needs at least {needed} examples to be split, class "
-        f"{class_names[first]!r} of {name} has {sizes[first]}{more}"
-    )

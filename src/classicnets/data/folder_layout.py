@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classicnets.data.images import EXTENSIONS
+from classicnets.data.images.decoding import EXTENSIONS
 from classicnets.errors import UserError
 
 _MOST_CORRUPT = 0.01

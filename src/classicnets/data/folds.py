@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classicnets.data.texts import read_text
+from classicnets.data.reading import read_text
 from classicnets.errors import UserError
 
 

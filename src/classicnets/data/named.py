@@ -1,9 +1,9 @@
 """The named data sets: where each is looked for, and how it is fetched once."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import os
-import secrets
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,54 +11,36 @@ from typing import Any
 
 import numpy as np
 
+from classicnets import files
 from classicnets.data.catalogue import DATASETS
-from classicnets.data.examples import Splits, digest, split
+from classicnets.data.examples import Examples, Splits, digest
 from classicnets.data.folds import Fold
-from classicnets.data.images import resize_array
-from classicnets.data.imdb import as_arrays
+from classicnets.data.images.decoding import resize_array
+from classicnets.data.options import Options
+from classicnets.data.places import places
+from classicnets.data.splitting import Source, split
+from classicnets.data.texts.imdb import as_arrays
 from classicnets.errors import UserError
 
 
-def load_digits(
-    *,
-    validation_fraction: float,
-    split_seed: int,
-    image_size: int,
-    channels: int,
-    resize: str,
-    fold: Fold | None = None,
-) -> Splits:
-    """The 1,797 digits of scikit-learn, 8x8 with values 0..16, made 32x32 uint8."""
+def load_digits(options: Options, fold: Fold | None = None) -> Splits:
+    """Return scikit-learn's 1,797 digits, 8x8 with values 0..16, as 32x32 uint8."""
     # From the file itself: importing scikit-learn for it would take a second.
     package = importlib.metadata.distribution("scikit-learn")
     file = package.locate_file("sklearn/datasets/data/digits.csv.gz")
     table = np.loadtxt(str(file), delimiter=",")  # a line a digit, its class last
     pixels = np.rint(table[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
     labels = table[:, -1].astype(np.int32)
-    inputs = resize_array(pixels, image_size or 32, channels or 1, resize)
-    return split(
+    size, channels = options.image_size or 32, options.channels or 1
+    inputs = resize_array(pixels, size, channels, options.resize)
+    source = Source(
         name="digits",
         class_names=DATASETS["digits"].class_names,
-        inputs=inputs,
-        labels=labels,
-        validation=None,
-        open_test=None,
-        validation_fraction=validation_fraction,
-        split_seed=split_seed,
+        examples=Examples(inputs, labels),
         fingerprint=digest(inputs, labels),
-        notes=(),
-        fold=fold,
     )
-
-
-def cache_folder() -> Path:
-    """Where sets are kept: `$CLASSICNETS_CACHE`, else the user's cache folder."""
-    chosen = os.environ.get("CLASSICNETS_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("classicnets"))
+    # Its classes are known and large, whether they are learned or not.
+    return split(source, dataclasses.replace(options, labelled=True), fold)
 
 
 def find(name: str) -> Path:
@@ -73,23 +55,6 @@ def find(name: str) -> Path:
             return place
     _download(name, searched[-1])
     return searched[-1]
-
-
-def places(name: str) -> list[Path]:
-    """Where a set is looked for, in this order; the last is where a download goes."""
-    file = "imdb.parquet" if name == "imdb" else f"{name}.npz"
-    searched = [cache_folder() / file]
-    given = os.environ.get("CLASSICNETS_DATA")
-    if given:
-        folder = Path(given).expanduser()
-        if not folder.is_dir():
-            raise UserError(
-                f"CLASSICNETS_DATA must name a folder, {folder} is not there"
-            )
-        searched.insert(0, folder / file)
-    if name == "imdb":
-        searched.append(cache_folder() / "imdb.npz")
-    return searched
 
 
 def _download(name: str, path: Path) -> None:
@@ -110,16 +75,8 @@ def _download(name: str, path: Path) -> None:
             f"CLASSICNETS_DATA={given}"
         ) from None
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with open(part, "wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with files.replacing(path) as temporary:
+        np.savez(temporary, allow_pickle=False, **arrays)
 
 
 def _fetch(name: str, datasets: Any) -> Mapping[str, np.ndarray]:

@@ -1,10 +1,14 @@
-"""The networks, by name. Each is a function that returns a plain `keras.Model`."""
+"""The networks, by name. Each is a function that returns a plain `keras.Model`.
+
+The dict that a network stands in is its kind.
+"""
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from classicnets import kinds
 from classicnets.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
 # A network's name, its file and its options. The function in the file has the network's
 # name or else the file's. Files are imported when a network is built: a list of names
 # needs no backend.
-NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
+CLASSIFIERS: dict[str, tuple[str, dict[str, Any]]] = {
     "vgg11": ("vgg", {"depth": 11, "batch_norm": False}),
     "vgg13": ("vgg", {"depth": 13, "batch_norm": False}),
     "vgg16": ("vgg", {"depth": 16, "batch_norm": False}),
@@ -33,11 +37,16 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet56": ("resnet_cifar", {"depth": 56}),
     "resnet110": ("resnet_cifar", {"depth": 110}),
     "lstm": ("lstm", {}),
+}
+AUTOENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "autoencoder": ("autoencoder", {}),
     "conv_autoencoder": ("autoencoder", {}),
+}
+VAES: dict[str, tuple[str, dict[str, Any]]] = {
     "vae": ("vae", {}),
     "conv_vae": ("vae", {}),
 }
+NETWORKS = CLASSIFIERS | AUTOENCODERS | VAES
 
 # A pair's name, its file, and the functions in it that build the generator and its
 # opponent, which each paper names its own way.
@@ -47,6 +56,13 @@ PAIRS: dict[str, tuple[str, str, str]] = {
     "wgan_gp": ("wgan_gp", "generator", "critic"),
     "wgan_gp_resnet": ("wgan_gp_resnet", "generator", "critic"),
 }
+
+KINDS = (
+    (CLASSIFIERS, kinds.CLASSIFIER),
+    (AUTOENCODERS, kinds.AUTOENCODER),
+    (VAES, kinds.VAE),
+    (PAIRS, kinds.GAN),
+)
 
 # The files of networks that take texts and other sequences too.
 SEQUENCES = {"lstm"}
@@ -83,7 +99,7 @@ def create(
         raise UserError(f"{network} is two networks: create_pair builds them.")
     if len(input_shape) != 3 and family not in SEQUENCES:
         raise _takes_images(network, input_shape)
-    _refuse_unknown(network, options)
+    check_options(network, options)
     (build,) = _functions(network)
     if "classes" in inspect.signature(build).parameters:
         return build(tuple(input_shape), classes, **fixed, **options)
@@ -115,7 +131,7 @@ def create_pair(
         raise UserError(f"{network} is one network: create builds it.")
     if len(image_shape) != 3:
         raise _takes_images(network, image_shape)
-    _refuse_unknown(network, options)
+    check_options(network, options)
     generator, critic = (
         build(
             tuple(image_shape),
@@ -129,6 +145,25 @@ def create_pair(
             f" the critic takes {critic.input_shape[1:]}."
         )
     return generator, critic
+
+
+def build(
+    network: str,
+    input_shape: tuple[int | None, ...],
+    classes: int | None,
+    **options: Any,
+) -> "keras.Model | tuple[keras.Model, keras.Model]":
+    """Build a network or a pair, whichever the name is of; see both above.
+
+    Args:
+        network: A key of `NETWORKS` or `PAIRS`.
+        input_shape: Of an example, without the batch.
+        classes: Number of classes, for a classifier.
+        **options: The network's own.
+    """
+    if network in PAIRS:
+        return create_pair(network, input_shape, **options)  # type: ignore[arg-type]
+    return create(network, input_shape, classes, **options)
 
 
 def network_options(network: str) -> dict[str, Any]:
@@ -160,12 +195,16 @@ def find(network: str) -> tuple[str, dict[str, Any]]:
     return NETWORKS[network]
 
 
-def task(network: str) -> str:
-    """Return the task that trains a network: "classify", "reconstruct", "generate"."""
+def kind(network: str) -> kinds.Kind:
+    """Return what kind of network it is, or raise a UserError."""
+    find(network)
+    return next(kind for members, kind in KINDS if network in members)
+
+
+def reads_texts(network: str) -> bool:
+    """Say whether a network takes tokens too."""
     family, _ = find(network)
-    if network in PAIRS:
-        return "generate"
-    return "reconstruct" if family in ("autoencoder", "vae") else "classify"
+    return family in SEQUENCES
 
 
 def has_batch_norm(model: "keras.Model") -> bool:
@@ -189,7 +228,8 @@ def _takes_images(network: str, shape: tuple[int | None, ...]) -> UserError:
     )
 
 
-def _refuse_unknown(network: str, options: dict[str, Any]) -> None:
+def check_options(network: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that the network does not have."""
     known = network_options(network)
     for option in options:
         if option not in known:

@@ -1,24 +1,69 @@
-"""How a kind of network learns and is judged.
+"""How a kind of network learns and is judged."""
 
-A task has
-- `state`: every variable that a run must keep, in one order;
-- `batch_shape`: of the examples of a step, `order(epoch, count)` of an epoch's, and
-  `draws(steps, epoch)` of its random numbers;
-- `train(batches, steps)`: several steps; returns sums a step, keys `logs`;
-- `validate(epoch)`: metrics on the validation split; `chosen` says which one tells the
-  best epoch, and whether by its max or its min;
-- `network`, whose weights are those of the best epoch, and their `averages`;
-- `show()`: pictures, where the task has some;
-- `plain_models()`: plain Keras models by name, which take or give raw inputs.
-"""
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from typing import Any
+import keras
+import numpy as np
 
+from classicnets.tasks.averages import Averages
 from classicnets.tasks.classify import Classify
 from classicnets.tasks.generate import Generate
 from classicnets.tasks.reconstruct import Reconstruct
 
-TASKS: dict[str, type[Any]] = {
+
+class Task(Protocol):
+    """A network that learns, and what it learns from.
+
+    Attributes:
+        network: Its weights are those of the best epoch.
+        averages: Of the network's weights.
+        state: Every variable that a run must keep, in one order.
+    """
+
+    network: keras.Model
+    averages: Averages
+    state: list[keras.Variable]
+
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """What a step logs, by name."""
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """The shape of the examples of a step."""
+
+    @property
+    def order(self) -> Callable[[int, int], np.ndarray]:
+        """From the epoch and a count to the first so many of its examples."""
+
+    @property
+    def draws(self) -> Callable[[int, int], dict[str, np.ndarray]]:
+        """From the steps of an epoch and its number to its random numbers."""
+
+    def train(
+        self,
+        batches: dict[str, np.ndarray],
+        steps: int,
+        *,
+        first: int = 0,
+        image_size: int = 0,
+    ) -> dict[str, float]:
+        """Take several steps; return the sums of the logs, and `sound`: how many steps
+        were taken before one of them was not finite."""
+
+    def validate(self, epoch: int) -> Mapping[str, float | None]:
+        """Return the scores on the validation split; None for what is not measured."""
+
+    def show(self) -> dict[str, np.ndarray]:
+        """Return pictures, where the task has some; each (n, height, width, channels)
+        uint8."""
+
+    def plain_models(self) -> dict[str, keras.Model]:
+        """Return plain Keras models by name, which take or give raw inputs."""
+
+
+TASKS: dict[str, Callable[..., Task]] = {
     "classify": Classify,
     "reconstruct": Reconstruct,
     "generate": Generate,

@@ -1,57 +1,40 @@
-"""How likely a trained VAE finds images: the ELBO, and a tighter bound."""
+"""How autoencoders and VAEs are judged: the terms of the ELBO, and a tighter bound."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from classicnets import engine, judging, objectives
+from classicnets import engine, objectives, streams
 from classicnets.data import Rows
 from classicnets.data.batches import in_batches
 from classicnets.recipe import Recipe
-from classicnets.tasks import draws
-from classicnets.tasks.reconstruct import elbo_terms, reconstruction
+from classicnets.streams import Stream
+from classicnets.tasks.judging import binarize
 
 
-def judge(
-    network: keras.Model, recipe: Recipe, raw: np.ndarray | Rows, *, samples: int = 0
-) -> dict[str, Any]:
-    """Measure an autoencoder or a VAE on every image.
+class Bounds:
+    """The bounds of one network, compiled when they are first asked for.
 
-    Args:
-        network: Takes images in [0, 1].
-        recipe: How it was trained.
-        raw: (n, height, width, channels) uint8.
-        samples: Codes an image for the likelihood of binarised pixels; 0: leave it out.
-
-    Returns:
-        `examples`; `reconstruction` in nats an image; of a VAE also `kl` and `elbo`
-        (their sum: the negative of the ELBO, as papers give it), with one code drawn an
-        image, and `nll`, the negative importance-weighted bound, with its `protocol`.
+    It judges a network that learns, after every epoch, and one that has learned.
     """
-    bounds = _Bounds(network, recipe)
-    seen = judging.binarize(raw, recipe.split_seed) if recipe.binarize else raw
-    terms = bounds.terms(seen)
-    found: dict[str, Any] = {"examples": len(raw)}
-    found["reconstruction"] = float(terms[:, 0].mean())
-    if not bounds.is_vae:
-        return found
-    found |= {"kl": float(terms[:, 1].mean()), "elbo": float(terms.sum(axis=1).mean())}
-    if samples and recipe.objective == "bernoulli":
-        drawn = judging.binarize(raw, recipe.split_seed)
-        found |= {
-            "nll": -float(bounds.importance_weighted(drawn, samples).mean()),
-            "importance_samples": samples,
-            "protocol": f"pixels drawn once as 0 or 1; {samples} codes an image",
-        }
-    return found
 
+    def __init__(
+        self,
+        network: keras.Model,
+        recipe: Recipe,
+        state: Sequence[keras.Variable] | None = None,
+    ):
+        """Take a network as it is.
 
-class _Bounds:
-    """The compiled bounds of one network."""
-
-    def __init__(self, network: keras.Model, recipe: Recipe):
+        Args:
+            network: Takes images in [0, 1]; its layers "encoder" and "decoder" are
+                networks.
+            recipe: How it learns.
+            state: Its variables, and those of its training if it still learns.
+        """
         self.recipe = recipe
         self.is_vae = isinstance(network.output, dict)
         self.encoder, self.decoder = (
@@ -59,34 +42,90 @@ class _Bounds:
             for part in (network.get_layer("encoder"), network.get_layer("decoder"))
         )
         self.latent_size = self.decoder.input_shape[-1]
-        self._terms = engine.compile_function(self._terms_of, network.variables)
-        self._weights = engine.compile_function(self._weights_of, network.variables)
+        state = network.variables if state is None else state
+        self._terms = engine.compile_function(self._terms_of, state)
+        self._weights = engine.compile_function(self._weights_of, state)
 
-    def terms(self, raw):
-        """Return reconstruction and KL, (n, 2) nats."""
-        return self._over(raw, self._terms, 1, self.recipe.evaluation_batch_size)[:, 0]
+    def judge(self, raw: np.ndarray | Rows, *, samples: int = 0) -> dict[str, Any]:
+        """Measure the network on every image.
 
-    def importance_weighted(self, raw, samples: int) -> np.ndarray:
-        """Return the importance-weighted bound of log p(x), (n,) nats."""
-        size = max(1, 10_000 // samples)  # images whose codes are decoded at a time
-        return self._over(raw, self._weights, samples, size)
+        Args:
+            raw: (n, height, width, channels) uint8.
+            samples: Codes per image for the likelihood of binarised pixels; 0: leave it
+                out.
 
-    def _over(self, raw, function, samples, size):
+        Returns:
+            `examples`; `reconstruction` in nats per image; of a VAE also `kl` and
+            `elbo` (their sum: the negative of the ELBO, as papers give it), with one
+            code drawn per image, and `nll`, the negative importance-weighted bound,
+            with its `protocol`.
+        """
+        terms = self.terms(raw)
+        measures: dict[str, Any] = {"examples": len(raw)}
+        measures["reconstruction"] = float(terms[:, 0].mean())
+        if not self.is_vae:
+            return measures
+        measures["kl"] = float(terms[:, 1].mean())
+        measures["elbo"] = float(terms.sum(axis=1).mean())
+        if samples and self.recipe.objective == "bernoulli":
+            binary = binarize(raw, self.recipe.split_seed)
+            bound = self._over(binary, self._weights, samples, 10_000 // samples)
+            measures |= {
+                "nll": -float(bound.mean()),
+                "importance_samples": samples,
+                "protocol": f"pixels drawn once as 0 or 1; {samples} codes per image",
+            }
+        return measures
+
+    def terms(self, raw: np.ndarray | Rows) -> np.ndarray:
+        """Return reconstruction and KL (n, 2), in nats, of images uint8.
+
+        The code of an image is drawn once, alike in every epoch and for every seed.
+        """
+        size = self.recipe.evaluation_batch_size
+        images = binarize(raw, self.recipe.split_seed) if self.recipe.binarize else raw
+        return self._over(images, self._terms, 1, size)[:, 0]
+
+    def elbo_terms(self, images: Any, noise: Any, *, training: bool) -> tuple[Any, Any]:
+        """Return reconstruction and KL, each (batch,) nats; 0 for an autoencoder's KL.
+
+        Args:
+            images: (batch, height, width, channels) in [0, 1].
+            noise: (batch, latent_size), from N(0, 1); only a VAE takes it.
+            training: Whether the network is learning.
+        """
+        code = self.encoder(images, training=training)
+        if self.is_vae:
+            mean, log_variance = code
+            kl = objectives.kl_to_standard_normal(mean, log_variance)
+            code = objectives.draw_code(mean, log_variance, noise)
+        else:
+            kl = ops.zeros((ops.shape(images)[0],))
+        return self._reconstruction(self.decoder(code, training=training), images), kl
+
+    def _reconstruction(self, log_odds: Any, images: Any) -> Any:
+        """Return -log p(x|z) of the recipe's objective, (batch,) nats."""
+        (loss,) = self.recipe.kind.objectives[self.recipe.objective].losses
+        return getattr(objectives, loss)(log_odds, images)
+
+    def _over(
+        self, raw: np.ndarray | Rows, function: Callable, samples: int, size: int
+    ) -> np.ndarray:
+        """Apply a compiled bound to batches of images with noise of their own."""
         seed, shape = self.recipe.split_seed, (samples, self.latent_size)
 
-        def run(rows):
-            noise = draws.normal(seed, draws.JUDGED, rows, shape)
+        def run(rows: np.ndarray) -> np.ndarray:
+            noise = streams.normal(seed, Stream.JUDGED, rows, shape)
             return function({}, {"raw": raw[rows], "noise": noise})
 
-        return in_batches(run, np.arange(len(raw)), min(size, len(raw)))
+        return in_batches(run, np.arange(len(raw)), min(max(size, 1), len(raw)))
 
-    def _terms_of(self, arrays, batch):
+    def _terms_of(self, arrays: dict, batch: dict) -> Any:
         images = ops.cast(batch["raw"], "float32") / 255.0
-        parts, noise = (self.encoder, self.decoder), batch["noise"][:, 0]
-        terms = elbo_terms(self.recipe, *parts, images, noise, training=False)
+        terms = self.elbo_terms(images, batch["noise"][:, 0], training=False)
         return ops.stack(terms, axis=-1)[:, None]
 
-    def _weights_of(self, arrays, batch):
+    def _weights_of(self, arrays: dict, batch: dict) -> Any:
         """Return log of the mean of p(x|z) p(z) / q(z|x) over the codes, (batch,)."""
         images = ops.cast(batch["raw"], "float32") / 255.0
         noise = ops.transpose(batch["noise"], (1, 0, 2))  # (samples, batch, latent)
@@ -96,7 +135,7 @@ class _Bounds:
         flat = ops.reshape(codes, (-1, self.latent_size))
         repeated = ops.tile(images, (samples, *(1,) * (len(images.shape) - 1)))
         log_odds = self.decoder(flat, training=False)
-        log_likelihood = -reconstruction(self.recipe, log_odds, repeated)
+        log_likelihood = -self._reconstruction(log_odds, repeated)
         log_prior = objectives.log_standard_normal(flat)
         # q(z|x) = N(noise) / deviation
         log_posterior = objectives.log_standard_normal(

@@ -9,8 +9,8 @@ from keras import ops
 from classicnets import engine, objectives, optimization
 from classicnets.data import Rows, Splits
 from classicnets.data.batches import in_batches
-from classicnets.recipe import Recipe
-from classicnets.tasks import plain
+from classicnets.recipe import TEXTS, Recipe
+from classicnets.tasks import plain, scores
 from classicnets.tasks.averages import Averages
 from classicnets.tasks.pixels import Pixels
 from classicnets.tasks.tokens import Tokens
@@ -20,14 +20,15 @@ class Classify:
     """Minimizes the cross-entropy of the labels."""
 
     logs = ("loss", "accuracy")
-    chosen = ("top1", max)  # of the validation: the epoch that is kept
 
     def __init__(self, network: keras.Model, recipe: Recipe, splits: Splits):
         self.network = network
         self.recipe = recipe
         self.splits = splits
         self.classes = len(splits.class_names)
-        self.inputs = (Tokens if splits.on_texts else Pixels)(recipe, splits.train)
+        self.inputs = (Tokens if splits.inputs == TEXTS else Pixels)(
+            recipe, splits.train
+        )
         self.order, self.draws = self.inputs.order, self.inputs.draws
         self.optimizer = optimization.optimizer(recipe)
         self.optimizer.build(network.trainable_variables)
@@ -114,7 +115,7 @@ class Classify:
     def validate(self, epoch: int) -> dict[str, float]:
         """Return loss (nats), top-1 and top-5 accuracy on the validation split."""
         logits = self.logits(self.splits.validation.inputs)
-        return scores(logits, self.splits.validation.labels)
+        return scores.judge(logits, self.splits.validation.labels)
 
     def logits(self, raw: np.ndarray | Rows) -> np.ndarray:
         """Return (n, classes) for raw inputs: images or tokens."""
@@ -141,75 +142,3 @@ class Classify:
         with self.averages.in_use():
             network = plain.in_float32(self.network)
         return {"model": self.inputs.on_raw_inputs(network)}
-
-
-def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return loss (nats), top-1 and top-5 accuracy of (n, classes) logits."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    own = np.take_along_axis(logits, labels[:, None], axis=1)
-    rank = (logits > own).sum(axis=1)
-    own_log = np.take_along_axis(log_probabilities, labels[:, None], axis=1)
-    return {
-        "loss": float(-own_log.mean()),
-        "top1": float((logits.argmax(axis=1) == labels).mean()),
-        "top5": float((rank < 5).mean()),
-    }
-
-
-def judge(logits: np.ndarray, labels: np.ndarray, class_names) -> dict:
-    """Return `scores`, F1 and AUC, the same a class, and the confusion matrix.
-
-    F1 and AUC are means over the classes that occur; the AUC of a class is the chance
-    that one of its examples gets a higher probability of it than one of the others.
-    """
-    classes = len(class_names)
-    predicted = logits.argmax(axis=1)
-    confusion = np.bincount(labels * classes + predicted, minlength=classes**2)
-    confusion = confusion.reshape(classes, classes)
-    right, of_class = confusion.diagonal(), confusion.sum(axis=1)
-    called = confusion.sum(axis=0)
-    per_class = [
-        {
-            "name": name,
-            "examples": int(of_class[k]),
-            "recall": _share(right[k], of_class[k]),
-            "precision": _share(right[k], called[k]),
-            "f1": _share(2 * right[k], of_class[k] + called[k]),
-            "auc": _area(logits[:, k] - _others(logits, k), labels == k),
-        }
-        for k, name in enumerate(class_names)
-    ]
-    return {
-        "examples": len(labels),
-        **scores(logits, labels),
-        "f1": _mean(row["f1"] for row in per_class),
-        "auc": _mean(row["auc"] for row in per_class),
-        "per_class": per_class,
-        "confusion": confusion.tolist(),
-    }
-
-
-def _share(count, of) -> float | None:
-    return float(count / of) if of else None
-
-
-def _mean(values) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _others(logits: np.ndarray, k: int) -> np.ndarray:
-    """Return the log of the sum of the powers of all classes but `k`, (n,)."""
-    return np.logaddexp.reduce(np.delete(logits, k, axis=1), axis=1)
-
-
-def _area(score: np.ndarray, positive: np.ndarray) -> float | None:
-    """Return the area under the ROC curve by ranks (Mann & Whitney); ties share."""
-    count = int(positive.sum())
-    if count in (0, len(positive)):
-        return None
-    _, place, ties = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(ties) - (ties - 1) / 2)[place]
-    above = rank[positive].sum() - count * (count + 1) / 2
-    return float(above / (count * (len(positive) - count)))

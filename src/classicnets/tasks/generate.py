@@ -1,28 +1,24 @@
 """Generation: a generator learns to make images that a critic takes for real ones."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
 
-from classicnets import engine, judging, networks, objectives, optimization
+from classicnets import engine, networks, objectives, optimization, streams
 from classicnets.data import Splits
 from classicnets.data.batches import in_batches
 from classicnets.errors import UserError
 from classicnets.recipe import Recipe
-from classicnets.tasks import draws, plain
+from classicnets.streams import Stream
+from classicnets.tasks import plain
 from classicnets.tasks.averages import Averages
+from classicnets.tasks.judging import ImageJudge
 from classicnets.tasks.pixels import Pixels
 
 SAMPLES = 64  # in a picture
 JUDGED = 1000  # images of each kind for the KID while training
-
-# What the critic's step and the generator's step tell, by objective.
-LOGS = {
-    "gan": (("critic_loss",), ("generator_loss",)),
-    "gan_saturating": (("critic_loss",), ("generator_loss",)),
-    "wgan": (("critic_loss", "distance"), ("generator_loss",)),
-    "wgan_gp": (("critic_loss", "distance", "penalty"), ("generator_loss",)),
-}
 
 
 class Generate:
@@ -31,8 +27,6 @@ class Generate:
     `distance` is the critic's estimate of the Wasserstein distance between real and
     generated images, up to the critic's Lipschitz constant.
     """
-
-    chosen = None  # the last epoch is kept: no loss tells which one is best
 
     def __init__(
         self,
@@ -45,8 +39,11 @@ class Generate:
         self.recipe, self.splits = recipe, splits
         _check(recipe, self.critic)
         self.latent_size = self.generator.input_shape[-1]
-        self.critic_logs, self.generator_logs = LOGS[recipe.objective]
-        self.logs = (*self.critic_logs, *self.generator_logs)
+        self.objective = recipe.kind.objectives[recipe.objective]
+        self.critic_loss, self.generator_loss = (
+            getattr(objectives, loss) for loss in self.objective.losses
+        )
+        self.logs = (*self.objective.logs, "generator_loss")
         self.inputs = Pixels(recipe, splits.train, scaling=(0.5, 0.5))  # to [-1, 1]
         self.order = self.inputs.order
         self.batch_shape = (recipe.critic_steps, recipe.batch_size)
@@ -68,7 +65,6 @@ class Generate:
         )
         self._steps = engine.compile_steps(self._step, self.state, self.logs)
         self._sample = engine.compile_function(self._pixels, self.state)
-        self._real_features: np.ndarray | None = None
 
     # -- learning ------------------------------------------------------------
 
@@ -102,10 +98,10 @@ class Generate:
         fed = {
             **batches,
             **self.inputs.rows(batches),
-            "noise": draws.normal(recipe.seed, draws.NOISE, step, shape),
+            "noise": streams.normal(recipe.seed, Stream.NOISE, step, shape),
         }
-        if recipe.objective == "wgan_gp":
-            fed["mix"] = draws.uniform(recipe.seed, draws.MIX, step, (turns, batch))
+        if "penalty" in self.objective.uses:
+            fed["mix"] = streams.uniform(recipe.seed, Stream.MIX, step, (turns, batch))
         return self._steps(self.inputs.arrays, fed, steps)
 
     def _step(self, arrays, batch):
@@ -114,9 +110,11 @@ class Generate:
         Algorithm 1 of all three papers.
         """
         rate = batch["learning_rate"]
-        critic_rate = self.recipe.critic_learning_rate / self.recipe.learning_rate
+        ratio = 1.0
+        if self.recipe.critic_learning_rate:
+            ratio = self.recipe.critic_learning_rate / self.recipe.learning_rate
         self.generator_optimizer.learning_rate.assign(rate)
-        self.critic_optimizer.learning_rate.assign(rate * (critic_rate or 1.0))
+        self.critic_optimizer.learning_rate.assign(rate * ratio)
         turns = self.recipe.critic_steps
         for_critic = {
             key: rows[:turns] for key, rows in batch.items() if key != "learning_rate"
@@ -126,7 +124,7 @@ class Generate:
             for_critic,
             turns,
             self.state,
-            self.critic_logs,
+            self.objective.logs,
         )
         return logs | self._generator_step(batch["noise"][turns])
 
@@ -136,41 +134,31 @@ class Generate:
         fake = ops.stop_gradient(fake)
 
         def loss_function():
-            real_scores, fake_scores = self._scores(real), self._scores(fake)
-            if self.recipe.objective in ("gan", "gan_saturating"):
-                loss = objectives.gan_discriminator(real_scores, fake_scores)
-                return loss, {"critic_loss": loss}
-            distance = objectives.wasserstein_distance(real_scores, fake_scores)
-            logs = {"critic_loss": -distance, "distance": distance}
-            if self.recipe.objective == "wgan_gp":
+            loss = self.critic_loss(self._scores(real), self._scores(fake))
+            logs = {"critic_loss": loss, "distance": -loss}
+            if "penalty" in self.objective.uses:
                 penalty = objectives.gradient_penalty(
                     self._scores, real, fake, batch["mix"]
                 )
-                loss = -distance + self.recipe.penalty * penalty
+                loss = loss + self.recipe.penalty * penalty
                 logs |= {"critic_loss": loss, "penalty": penalty}
-            return logs["critic_loss"], logs
+            return loss, {key: logs[key] for key in self.objective.logs}
 
         variables = self.critic.trainable_variables
         (_, logs), gradients = engine.value_and_gradients(
             loss_function, variables, self.state
         )
         engine.apply_gradients(self.critic_optimizer, gradients, variables)
-        if self.recipe.objective == "wgan":
+        if "clip" in self.objective.uses:
             limit = self.recipe.clip
             for variable in variables:
                 variable.assign(ops.clip(variable, -limit, limit))
         return logs
 
     def _generator_step(self, noise):
-        objective = {
-            "gan": objectives.gan_generator,
-            "gan_saturating": objectives.gan_saturating_generator,
-            "wgan": objectives.wasserstein_generator,
-            "wgan_gp": objectives.wasserstein_generator,
-        }[self.recipe.objective]
-
         def loss_function():
-            loss = objective(self._scores(self._generate(noise, training=True)))
+            fake = self._generate(noise, training=True)
+            loss = self.generator_loss(self._scores(fake))
             return loss, loss
 
         variables = self.generator.trainable_variables
@@ -190,20 +178,18 @@ class Generate:
         """Return the KID to validation images, or None between pictures."""
         if (epoch + 1) % self.recipe.sample_epochs and epoch + 1 < self.recipe.epochs:
             return {"kid": None}
-        if self._real_features is None:
-            real = self.splits.validation.inputs
-            # Any of them: a set may be sorted by its classes.
-            source = draws.generator(self.recipe.split_seed, draws.JUDGED)
-            rows = np.sort(source.permutation(len(real))[:JUDGED])
-            self._real_features = judging.features(real[rows])
-        fake = judging.features(self.sample(len(self._real_features), draws.JUDGED))
-        kid, _ = judging.kid(self._real_features, fake)
-        return {"kid": kid}
+        return {"kid": self._judge.kid(self.sample(self._judge.count, Stream.JUDGED))}
 
-    def sample(self, count: int, purpose: int) -> np.ndarray:
+    @functools.cached_property
+    def _judge(self) -> ImageJudge:
+        """Compare with validation images, any of them: a set may be sorted by class."""
+        real, seed = self.splits.validation.inputs, self.recipe.split_seed
+        return ImageJudge(real[streams.subset(len(real), JUDGED, seed, Stream.REAL)])
+
+    def sample(self, count: int, stream: Stream) -> np.ndarray:
         """Generate (count, height, width, channels) uint8, always from the same noise
-        for a purpose."""
-        source = draws.generator(self.recipe.seed, purpose)
+        of a stream."""
+        source = streams.generator(self.recipe.seed, stream)
         noise = source.standard_normal((count, self.latent_size), dtype=np.float32)
         size = min(self.recipe.evaluation_batch_size, count)
         with self.averages.in_use():
@@ -219,7 +205,7 @@ class Generate:
 
     def show(self) -> dict[str, np.ndarray]:
         """Return `samples`, (n, height, width, channels) uint8, of fixed noise."""
-        return {"samples": self.sample(SAMPLES, draws.SHOWN)}
+        return {"samples": self.sample(SAMPLES, Stream.SHOWN)}
 
     def plain_models(self) -> dict[str, keras.Model]:
         """Return float32 models: `generator` makes uint8 pixels of noise, and `critic`
@@ -234,12 +220,9 @@ class Generate:
 
 
 def _check(recipe: Recipe, critic: keras.Model) -> None:
-    if recipe.objective == "wgan_gp" and networks.has_batch_norm(critic):
+    objective = recipe.kind.objectives[recipe.objective]
+    if "penalty" in objective.uses and networks.has_batch_norm(critic):
         raise UserError(
             "a critic under a gradient penalty must score each image by itself, this"
             " one has batch normalization: set network_options.normalization = layer."
         )
-    if recipe.precision == "mixed_float16":
-        raise UserError("precision mixed_float16 is for classifiers: use bfloat16.")
-    if recipe.early_stopping:
-        raise UserError("early_stopping needs a validation loss, a GAN has none.")

@@ -5,12 +5,9 @@ import numpy as np
 from keras import ops
 
 from classicnets import data, engine
-from classicnets.data import Examples, augmentation
-from classicnets.errors import UserError
+from classicnets.data import Examples
 from classicnets.recipe import Recipe
-from classicnets.tasks import plain
-
-LABELS_ONLY = ("cutout", "mixup", "cutmix", "progressive_sizes", "label_smoothing")
+from classicnets.tasks import augmentation, plain
 
 
 class Pixels:
@@ -29,14 +26,9 @@ class Pixels:
                 a task without labels; None for the mean and the deviation of the
                 channels.
         """
-        if recipe.random_windows:
-            raise UserError("random_windows is for texts, and the data are images.")
         self.recipe = recipe
         self.images = train.inputs
         if scaling:
-            for key in LABELS_ONLY:
-                if getattr(recipe, key):
-                    raise UserError(f"{key} is for classifiers, not for {recipe.task}.")
             channels = train.inputs.shape[-1]
             self.mean, self.deviation = (
                 np.full(channels, number, "float32") for number in scaling

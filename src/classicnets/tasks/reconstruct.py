@@ -1,17 +1,16 @@
 """Reconstruction: an autoencoder or a VAE learns images by giving them back."""
 
-from typing import Any
-
 import keras
 import numpy as np
 from keras import ops
 
-from classicnets import engine, judging, objectives, optimization
-from classicnets.data import Rows, Splits
-from classicnets.data.batches import in_batches
+from classicnets import engine, optimization, streams
+from classicnets.data import Splits
 from classicnets.recipe import Recipe
-from classicnets.tasks import draws, plain
+from classicnets.streams import Stream
+from classicnets.tasks import plain
 from classicnets.tasks.averages import Averages
+from classicnets.tasks.bounds import Bounds
 from classicnets.tasks.pixels import Pixels
 
 SAMPLES = 64  # in a picture
@@ -24,17 +23,8 @@ class Reconstruct:
     Kingma & Welling 2013 (1312.6114), eq. 10 with one draw of the code an image.
     """
 
-    chosen = ("loss", min)  # of the validation: the epoch that is kept
-
     def __init__(self, network: keras.Model, recipe: Recipe, splits: Splits):
         self.network, self.recipe, self.splits = network, recipe, splits
-        self.is_vae = isinstance(network.output, dict)
-        self.logs = ("loss", "reconstruction", "kl") if self.is_vae else ("loss",)
-        self.encoder, self.decoder = (
-            engine.rebuild(part, part.input_shape[1:], recipe.fast_kernels)
-            for part in (network.get_layer("encoder"), network.get_layer("decoder"))
-        )
-        self.latent_size = self.decoder.input_shape[-1]
         self.inputs = Pixels(recipe, splits.train, scaling=(0.0, 1.0))
         self.order, self.draws = self.inputs.order, self.inputs.draws
         self.batch_shape = (recipe.batch_size,)
@@ -49,8 +39,11 @@ class Reconstruct:
             *self.optimizer.variables,
             *self.averages.values,
         ]
+        self.judge = Bounds(network, recipe, self.state)
+        self.logs: tuple[str, ...] = ("loss",)
+        if self.judge.is_vae:
+            self.logs = ("loss", "reconstruction", "kl")
         self._steps = engine.compile_steps(self._step, self.state, self.logs)
-        self._judge = engine.compile_function(self._judged, self.state)
         self._encode = engine.compile_function(self._means, self.state)
         self._decode = engine.compile_function(self._pixels, self.state)
 
@@ -78,12 +71,12 @@ class Reconstruct:
             **self.inputs.rows(batches),
             "beta": (recipe.beta * np.minimum(rise, 1.0)).astype("float32"),
         }
-        if self.is_vae:
-            codes = (recipe.batch_size, self.latent_size)
-            fed["noise"] = draws.normal(recipe.seed, draws.NOISE, step, codes)
+        if self.judge.is_vae:
+            codes = (recipe.batch_size, self.judge.latent_size)
+            fed["noise"] = streams.normal(recipe.seed, Stream.NOISE, step, codes)
         if recipe.binarize:
             pixels = (recipe.batch_size, *self.inputs.images.shape[1:])
-            fed["level"] = draws.uniform(recipe.seed, draws.GREY, step, pixels)
+            fed["level"] = streams.uniform(recipe.seed, Stream.GREY, step, pixels)
         return self._steps(self.inputs.arrays, fed, steps)
 
     def _step(self, arrays, batch):
@@ -93,7 +86,8 @@ class Reconstruct:
             images = ops.cast(batch["level"] < images, "float32")
 
         def loss_function():
-            terms = self._terms(images, batch.get("noise"), training=True)
+            noise = batch.get("noise")
+            terms = self.judge.elbo_terms(images, noise, training=True)
             reconstruction, kl = map(ops.mean, terms)
             loss = reconstruction + batch["beta"] * kl
             return self.optimizer.scale_loss(loss), (loss, reconstruction, kl)
@@ -107,39 +101,14 @@ class Reconstruct:
         self.averages.update()
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
 
-    def _terms(self, images, noise, training):
-        parts = (self.encoder, self.decoder)
-        return elbo_terms(self.recipe, *parts, images, noise, training=training)
-
     # -- judging -------------------------------------------------------------
 
     def validate(self, epoch: int) -> dict[str, float]:
         """Return `logs` on the validation split, nats an image, with beta = 1."""
-        means = self.terms(self.splits.validation.inputs).mean(axis=0)
+        with self.averages.in_use():
+            means = self.judge.terms(self.splits.validation.inputs).mean(axis=0)
         values = (means.sum(), *means)
         return {key: float(value) for key, value in zip(self.logs, values)}
-
-    def terms(self, raw: np.ndarray | Rows) -> np.ndarray:
-        """Return reconstruction and KL (n, 2), in nats, of images uint8.
-
-        The code of an image is drawn once, alike in every epoch and for every seed.
-        """
-        seed, size = self.recipe.split_seed, self.recipe.evaluation_batch_size
-        if self.recipe.binarize:
-            raw = judging.binarize(raw, seed)
-        shape = (self.latent_size,)
-        noise = draws.normal(seed, draws.JUDGED, np.arange(len(raw)), shape)
-        with self.averages.in_use():
-            return in_batches(
-                lambda rows: self._judge({}, {"raw": raw[rows], "noise": noise[rows]}),
-                np.arange(len(raw)),
-                min(size, len(raw)),
-            )
-
-    def _judged(self, arrays, batch):
-        images = self.inputs.scale(batch["raw"])
-        terms = self._terms(images, batch["noise"], training=False)
-        return ops.stack(terms, axis=-1)
 
     # -- showing -------------------------------------------------------------
 
@@ -156,18 +125,18 @@ class Reconstruct:
                 "originals": originals,
                 "reconstructions": self._decode({}, {"code": codes}),
             }
-            if self.is_vae:
-                source = draws.generator(self.recipe.seed, draws.SHOWN)
-                codes = source.standard_normal((SAMPLES, self.latent_size))
+            if self.judge.is_vae:
+                source = streams.generator(self.recipe.seed, Stream.SHOWN)
+                codes = source.standard_normal((SAMPLES, self.judge.latent_size))
                 shown["samples"] = self._decode({}, {"code": codes.astype("float32")})
         return shown
 
     def _means(self, arrays, batch):
-        codes = self.encoder(self.inputs.scale(batch["raw"]), training=False)
-        return ops.cast(codes[0] if self.is_vae else codes, "float32")
+        codes = self.judge.encoder(self.inputs.scale(batch["raw"]), training=False)
+        return ops.cast(codes[0] if self.judge.is_vae else codes, "float32")
 
     def _pixels(self, arrays, batch):
-        log_odds = self.decoder(batch["code"], training=False)
+        log_odds = self.judge.decoder(batch["code"], training=False)
         return plain.pixels(log_odds, log_odds=True)
 
     def plain_models(self) -> dict[str, keras.Model]:
@@ -180,32 +149,3 @@ class Reconstruct:
             "encoder": self.inputs.on_raw_inputs(network.get_layer("encoder")),
             "decoder": plain.to_pixels(network.get_layer("decoder"), log_odds=True),
         }
-
-
-def elbo_terms(recipe, encoder, decoder, images, noise, *, training) -> tuple[Any, Any]:
-    """Return reconstruction and KL, each (batch,) nats; the KL of an autoencoder is 0.
-
-    Args:
-        recipe: Says the objective.
-        encoder, decoder: Of a VAE or an autoencoder.
-        images: (batch, height, width, channels) in [0, 1].
-        noise: (batch, latent_size), from N(0, 1); only a VAE takes it.
-        training: Whether the networks are learning.
-    """
-    code = encoder(images, training=training)
-    if isinstance(code, list | tuple):  # the mean and the log variance of a VAE
-        mean, log_variance = code
-        kl = objectives.kl_to_standard_normal(mean, log_variance)
-        code = objectives.draw_code(mean, log_variance, noise)
-    else:
-        kl = ops.zeros((ops.shape(images)[0],))
-    log_odds = decoder(code, training=training)
-    return reconstruction(recipe, log_odds, images), kl
-
-
-def reconstruction(recipe: Recipe, log_odds: Any, images: Any) -> Any:
-    """Return -log p(x|z) of a recipe's objective, (batch,) nats."""
-    if recipe.objective == "bernoulli":
-        return objectives.bernoulli_reconstruction(log_odds, images)
-    means = ops.sigmoid(ops.cast(log_odds, "float32"))
-    return objectives.gaussian_reconstruction(means, images)

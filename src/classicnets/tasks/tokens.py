@@ -3,27 +3,19 @@
 import keras
 import numpy as np
 
-from classicnets import data
+from classicnets import data, streams
 from classicnets.data import Examples
 from classicnets.data.batches import lengths, trim
-from classicnets.errors import UserError
 from classicnets.recipe import Recipe
+from classicnets.streams import Stream
 
 POOL = 50  # calls whose texts are sorted by length at a time
-
-IMAGES_ONLY = (
-    *("image_size", "channels", "crop_padding", "flip", "cutout"),
-    *("mixup", "cutmix", "progressive_sizes"),
-)
 
 
 class Tokens:
     """Training texts as tokens (n, max_tokens) int32, padded with 0 at their ends."""
 
     def __init__(self, recipe: Recipe, train: Examples):
-        for key in IMAGES_ONLY:
-            if getattr(recipe, key):
-                raise UserError(f"{key} is for images, and the data are texts.")
         self.recipe = recipe
         self.arrays: dict = {}  # texts are small beside the work on them: fed
         self.tokens = train.inputs
@@ -43,8 +35,7 @@ class Tokens:
         pool = np.arange(count) // (call * POOL)
         order = order[np.lexsort((self.lengths[order], pool))]
         calls = count // call
-        # The key's second word tells these draws from the order of the examples.
-        shuffled = data.epoch_order(calls, seed=seed, epoch=(1 << 32) + epoch)
+        shuffled = data.epoch_order(calls, seed=seed, epoch=Stream.CALLS + epoch)
         whole = order[: calls * call].reshape(calls, call)[shuffled]
         return np.concatenate([whole.reshape(-1), order[calls * call :]])
 
@@ -56,10 +47,10 @@ class Tokens:
         share = self.recipe.random_windows
         if not share:
             return {}
-        bits = np.random.Philox(key=[self.recipe.seed, (2 << 32) + epoch])
+        source = streams.generator(self.recipe.seed, Stream.WINDOWS + epoch)
         shape = (2, steps, self.recipe.batch_size)
-        chosen, place = np.random.Generator(bits).random(shape, dtype=np.float32)
-        return {"window": np.where(chosen < share, place, -1.0)}
+        level, place = source.random(shape, dtype=np.float32)
+        return {"window": np.where(level < share, place, -1.0)}
 
     def rows(self, batches: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the tokens (rows, batch, length) of a call's examples.

@@ -104,7 +104,7 @@ def of_critic(network: str) -> Iterator[Proof]:
 
 def of_draws(network: str) -> Iterator[Proof]:
     """The numbers that a step of a GAN is fed: noise, and WGAN-GP's mix."""
-    if networks.task(network) != "generate":
+    if networks.kind(network).task != "generate":
         return
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from classicnets import networks
-from classicnets.tasks import draws
+from classicnets import networks, streams
+from classicnets.streams import Stream
 from classicnets.verification import first_steps, outputs
 from classicnets.verification.by_hand import ByHand
 
@@ -33,7 +33,7 @@ def expected(member: str, folder: Path) -> dict[str, float]:
     shape: tuple[int, ...] = (BATCH, latent_size)
     if chosen.task == "generate":
         shape = (chosen.critic_steps + 1, *shape)
-    noise = draws.normal(chosen.seed, draws.NOISE, [0], shape)[0]
+    noise = streams.normal(chosen.seed, Stream.NOISE, [0], shape)[0]
     if chosen.task == "classify":
         return _classify(forward[0], pixels, splits.train.labels[:BATCH])
     images = pixels[:BATCH].astype("float32")

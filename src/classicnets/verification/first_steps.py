@@ -15,8 +15,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from classicnets import checkpoint, data, networks, recipe
+from classicnets import data, networks, recipe
 from classicnets.data import Splits
+from classicnets.runs import checkpoint
 from classicnets.tasks import TASKS
 from classicnets.verification import drawing
 
@@ -105,7 +106,7 @@ def write_images(folder: Path, *members: str) -> None:
 
 def recipe_of(member: str, folder: Path) -> recipe.Recipe:
     """Return how a member learns."""
-    kind = networks.task(member)
+    kind = networks.kind(member).task
     return recipe.build(
         {
             "task": kind,

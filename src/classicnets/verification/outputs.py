@@ -8,11 +8,11 @@ import keras
 import numpy as np
 
 from classicnets import networks
-from classicnets.networks import convert
 from classicnets.networks.summary import multiply_adds
 from classicnets.verification import anchors, by_hand, by_hand_pairs, drawing
 from classicnets.verification.by_hand import ByHand
 from classicnets.verification.proof import Proof, below, equal
+from classicnets.weights import from_keras
 
 CLOSE = 1e-4  # of the greatest output
 CLASSES = 7
@@ -134,7 +134,7 @@ def by_keras_applications(network: str) -> Iterator[Proof]:
     drawing.fill(source)
     (ours,) = drawing.create(network, (side, side, 3), 10, options)
     drawing.fill(ours, seed=1)
-    convert.from_keras_applications(ours, source)
+    from_keras.from_keras_applications(ours, source)
     inputs = inputs_of(ours)
     found, expected = (
         keras.ops.convert_to_numpy(model(inputs, training=False))

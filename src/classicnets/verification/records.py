@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from classicnets import recipe
-from classicnets.record import ANCHORS
+from classicnets.runs.record import ANCHORS
 from classicnets.verification.proof import Proof
 
 

@@ -1,0 +1,297 @@
+"""The cache of decoded folders: every image decoded once, in parallel.
+
+    $CLASSICNETS_CACHE/folders/CONTENT/   images.npy, labels.npy, index.json
+    $CLASSICNETS_CACHE/folders/STATE.json which CONTENT a folder of this state has
+
+CONTENT is a digest of every file's bytes and name and of the decode options; STATE of
+the files' names, sizes and times, so that a second run reads no image file. A folder
+that is read without labels too has two entries: the order of its files may differ. An
+entry is written under a temporary name and renamed when whole: a killed decode leaves
+nothing that could be taken for one, and of two at a time the first to finish wins.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classicnets import files
+from classicnets.data.folder_layout import Listing, printable
+from classicnets.data.images.arrays import BROKEN
+from classicnets.data.images.decoding import decode, pillow_warnings, probe
+from classicnets.data.images.parallel import in_parallel
+from classicnets.data.options import Options
+from classicnets.data.places import cache_folder
+from classicnets.errors import UserError
+
+_FORMAT = 2  # of the cache; a change of the decoding or of the files' layout raises it
+_SMALLEST, _LARGEST = 32, 64  # image_size chosen for the user
+_ABANDONED_SECONDS = 2 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A cached folder.
+
+    Args:
+        content: the digest that names it.
+        images: (n, size, size, channels) uint8, a read-only memory map.
+        labels: (n,) int32.
+        parts: part of the data set -> (first row, row after the last).
+        skipped: (file, reason) of those that could not be decoded.
+        copies: how many files have the very bytes of another.
+    """
+
+    content: str
+    images: np.ndarray
+    labels: np.ndarray
+    parts: dict[str, tuple[int, int]]
+    skipped: list[tuple[str, str]]
+    copies: int
+
+
+def decode_folder(listing: Listing, options: Options) -> Decoded:
+    """Return the decoded images of a folder, from the cache if they are in it.
+
+    An `image_size` or `channels` of 0 is chosen by the files that are not test.
+    """
+    cache = cache_folder() / "folders"
+    asked = f"{options.image_size} {options.channels} {options.resize}"
+    wanted = f"{_FORMAT} {listing.state} {asked}{_pooled(options)}"
+    memo = cache / f"{hashlib.sha256(wanted.encode()).hexdigest()}.json"
+    content = _remembered(memo)
+    if content and (cache / content).is_dir():
+        return _open(cache / content, listing.labels)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(cache)
+        with pillow_warnings():
+            content = _fill(cache, listing, _choose(listing, options))
+        files.write_json(memo, {"content": content, "folder": str(listing.root)})
+    except OSError as error:
+        raise UserError(
+            f"the cache {cache} must be writable: {error.strerror or error}; "
+            "CLASSICNETS_CACHE names another folder for it"
+        ) from None
+    return _open(cache / content, listing.labels)
+
+
+def _pooled(options: Options) -> str:
+    """Return what tells an entry without labels: the order of its files may differ."""
+    return "" if options.labelled else " heap"
+
+
+def _remembered(memo: Path) -> str:
+    """The content that a state of a folder has; "" where nothing whole says so."""
+    try:
+        content = json.loads(memo.read_text("utf-8"))["content"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return content if re.fullmatch("[0-9a-f]{64}", str(content)) else ""
+
+
+def _open(entry: Path, labels: np.ndarray) -> Decoded:
+    """Open an entry.
+
+    Args:
+        labels: of the folder's files: the entry has no others.
+    """
+    try:
+        index = json.loads((entry / "index.json").read_text("utf-8"))
+        decoded = Decoded(
+            content=entry.name,
+            images=np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False),
+            labels=np.asarray(np.load(entry / "labels.npy", mmap_mode="r")),
+            parts={str(part): (a, b) for part, (a, b) in index["parts"].items()},
+            skipped=[(str(file), str(reason)) for file, reason in index["skipped"]],
+            copies=int(index["copies"]),
+        )
+        images = decoded.images
+        rows = [row for part in decoded.parts.values() for row in part]
+        if (
+            images.ndim != 4
+            or images.dtype != np.uint8
+            or decoded.labels.shape != images.shape[:1]
+            or decoded.labels.dtype != np.int32
+            or not set(decoded.labels.tolist()) <= set(labels.tolist())
+            or not all(type(row) is int and 0 <= row <= len(images) for row in rows)
+        ):
+            raise ValueError("its files do not fit")
+    except (OSError, KeyError, AttributeError, *BROKEN) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{entry} must be what was decoded once, it is damaged ({reason}); delete "
+            "it and the images are decoded again"
+        ) from None
+    return decoded
+
+
+def _fill(cache: Path, listing: Listing, options: Options) -> str:
+    """Make the entry of a folder unless its content is cached; return its name."""
+    _check_space(cache, listing, options)
+    part = cache / f"part-{secrets.token_hex(8)}"
+    part.mkdir()
+    try:
+        rows, skipped, digests = _decode_all(part / "images.npy", listing, options)
+        content = _content_digest(listing, digests, options)
+        with files.replacing(part / "labels.npy") as temporary:
+            np.save(temporary, listing.labels[rows])
+        index = {
+            "parts": _ranges(listing.parts[rows]),
+            "skipped": skipped,
+            "copies": len(digests) - len(set(digests)),
+        }
+        files.write_json(part / "index.json", index)
+        try:
+            os.rename(part, cache / content)
+        except OSError:
+            if not (cache / content).is_dir():  # else it was decoded before
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return content
+
+
+def _check_space(cache: Path, listing: Listing, options: Options) -> None:
+    needed = len(listing.files) * options.image_size**2 * options.channels
+    free = shutil.disk_usage(cache).free
+    if needed > free:
+        raise UserError(
+            f"decoding {listing.root} needs {needed / 1e9:.1f} GB in {cache}, "
+            f"{free / 1e9:.1f} GB are free; CLASSICNETS_CACHE names another folder for "
+            "it"
+        )
+
+
+def _content_digest(
+    listing: Listing, digests: Sequence[bytes], options: Options
+) -> str:
+    """Return the digest of every file's name and bytes and of how they are decoded."""
+    how = f"{options.image_size} {options.channels} {options.resize}{_pooled(options)}"
+    sha = hashlib.sha256(f"{_FORMAT} {how};".encode())
+    for file, digest in zip(listing.files, digests, strict=True):
+        sha.update(os.fsencode(file) + b"\0" + digest)
+    return sha.hexdigest()
+
+
+def _choose(listing: Listing, options: Options) -> Options:
+    """Choose image_size and channels that are 0, by the headers of what is not test."""
+    if options.image_size and options.channels:
+        return options
+    pairs = zip(listing.files, listing.parts, strict=True)
+    names = [file for file, part in pairs if part != "test"]
+
+    def read(rows: range) -> list[tuple[int, bool]]:
+        headers = []
+        for row in rows:
+            with contextlib.suppress(UserError):  # broken: the decoding says why
+                width, height, grey = probe(listing.root / names[row])
+                headers.append((min(width, height), grey))
+        return headers
+
+    chunks = in_parallel(read, len(names), "looking at", options.progress)
+    headers = [header for chunk in chunks for header in chunk]
+    shorts, greys = zip(*headers, strict=True) if headers else ((0,), (False,))
+    rounded = 8 * int(np.floor(np.median(shorts) / 8 + 0.5))
+    size = min(max(rounded, _SMALLEST), _LARGEST)
+    return dataclasses.replace(
+        options,
+        image_size=options.image_size or size,
+        channels=options.channels or (1 if all(greys) else 3),
+    )
+
+
+def _decode_all(
+    path: Path, listing: Listing, options: Options
+) -> tuple[list[int], list[tuple[str, str]], list[bytes]]:
+    """Decode every file into a .npy.
+
+    Returns:
+        The rows that went in; the others, with the reason; the digests of all.
+    """
+    size, channels = options.image_size, options.channels
+    shape = (size, size, channels)
+
+    def decode_rows(
+        rows: range,
+    ) -> tuple[np.ndarray, list[int], list[tuple[str, str]], list[bytes]]:
+        images = np.empty((len(rows), *shape), np.uint8)
+        good: list[int] = []
+        bad: list[tuple[str, str]] = []
+        digests: list[bytes] = []
+        for row in rows:
+            # pathlib is slow
+            content = _content(os.path.join(listing.root, listing.files[row]))
+            digests.append(hashlib.sha256(content).digest())
+            try:
+                images[len(good)] = decode(content, size, channels, options.resize)
+            except UserError as error:
+                bad.append((printable(listing.files[row]), str(error)))
+            else:
+                good.append(row)
+        return images[: len(good)], good, bad, digests
+
+    kept: list[int] = []
+    skipped: list[tuple[str, str]] = []
+    digests: list[bytes] = []
+    count = len(listing.files)
+    with open(path, "wb") as stream:
+        _write_header(stream, (count, *shape))
+        for images, good, bad, chunk_digests in in_parallel(
+            decode_rows, count, "decoding", options.progress
+        ):
+            stream.write(images.data)
+            kept += good
+            skipped += bad
+            digests += chunk_digests
+        # The header has room to spare: the true count takes the place of the first.
+        stream.seek(0)
+        _write_header(stream, (len(kept), *shape))
+        stream.flush()
+        os.fsync(stream.fileno())
+    return kept, skipped, digests
+
+
+def _content(path: str) -> bytes:
+    try:
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            return os.read(file, os.fstat(file).st_size)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _ranges(parts: np.ndarray) -> dict[str, tuple[int, int]]:
+    """part -> (first row, row after the last); a part's rows lie together."""
+    ranges = {}
+    for part in np.unique(parts):
+        rows = np.flatnonzero(parts == part)
+        ranges[str(part)] = (int(rows[0]), int(rows[-1]) + 1)
+    return ranges
+
+
+def _write_header(stream: Any, shape: tuple[int, ...]) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+
+
+def _remove_abandoned(cache: Path) -> None:
+    """Delete what a decode left that was killed two days ago or earlier."""
+    for part in cache.glob("part-*"):
+        with contextlib.suppress(OSError):
+            newest = max(path.stat().st_mtime for path in (part, *part.iterdir()))
+            if time.time() - newest > _ABANDONED_SECONDS:
+                shutil.rmtree(part, ignore_errors=True)

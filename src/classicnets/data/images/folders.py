@@ -1,0 +1,65 @@
+"""Folders of images: how they become splits."""
+
+from pathlib import Path
+
+from classicnets.data.examples import Examples, Splits
+from classicnets.data.folder_layout import (
+    IMAGES,
+    Listing,
+    printable,
+    scan,
+    skipped_note,
+)
+from classicnets.data.folds import Fold
+from classicnets.data.images.cache import Decoded, decode_folder
+from classicnets.data.options import Options
+from classicnets.data.splitting import Source, split
+
+
+def load_folder(root: Path, options: Options, fold: Fold | None = None) -> Splits:
+    """Decode a folder once, then open its splits from the cache; see `data.load`."""
+    listing = scan(root, IMAGES, labelled=options.labelled)
+    decoded = decode_folder(listing, options)
+    validation, open_test = None, None
+    if "" in decoded.parts:
+        examples = Examples(decoded.images, decoded.labels)
+    else:
+        examples = _part(decoded, "train")
+        validation, test = _part(decoded, "validation"), _part(decoded, "test")
+        validation = validation if len(validation) else None
+        open_test = (lambda: test) if len(test) else None
+    source = Source(
+        name=printable(root.resolve().name),
+        class_names=listing.class_names,
+        examples=examples,
+        validation=validation,
+        open_test=open_test,
+        fingerprint=decoded.content,
+        notes=_notes(listing, decoded, options),
+    )
+    return split(source, options, fold)
+
+
+def _notes(listing: Listing, decoded: Decoded, options: Options) -> list[str]:
+    root = listing.root
+    size = "x".join(map(str, decoded.images.shape[1:]))
+    classes = f" of {len(listing.class_names)} classes" if options.labelled else ""
+    notes = [
+        f"{root}: {len(decoded.labels):,} images{classes} as {size} ({options.resize})",
+        *listing.notes,
+        *skipped_note(
+            root, decoded.skipped, len(listing.files), options.allow_corrupt, IMAGES
+        ),
+    ]
+    if decoded.copies:
+        notes.append(
+            f"{decoded.copies:,} files are exact copies of others: the same image may "
+            "stand in two splits"
+        )
+    return notes
+
+
+def _part(decoded: Decoded, part: str) -> Examples:
+    """Return the examples of a part: neighbours in the cache: no copy is made."""
+    rows = slice(*decoded.parts.get(part, (0, 0)))
+    return Examples(decoded.images[rows], decoded.labels[rows])

@@ -1,0 +1,90 @@
+"""How data are read and split: the keys of a recipe that `data.load` takes."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from classicnets import recipe as recipes
+from classicnets.data.folds import check_fold
+from classicnets.recipe import Recipe
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def _key(name: str) -> Any:
+    """Make a field with the default of a recipe's key."""
+    return dataclasses.field(default=recipes.FIELDS[name].default)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How `data.load` reads and splits a source. Each is a key of a recipe but three.
+
+    Args:
+        labelled: Whether labels are needed. If not, a folder of images is pooled, with
+            subfolders or without, a `.npz` needs none, and texts are refused; what has
+            no classes has `class_names` () and the label 0 for all.
+        validation_fraction: In (0, 1): how much of what is not test becomes validation,
+            where the source has no validation split.
+        split_seed: Which examples those are, 0 or more. It never changes the test.
+        image_size: Height and width in pixels; 0 keeps the data's own, and for a folder
+            takes the median short side, a multiple of 8 from 32 to 64.
+        channels: 1 (grey), 3 (RGB), or 0: the data's own.
+        resize: "crop", "fit" or "stretch"; see `read_image`.
+        allow_corrupt: Go on although more than 1 % of a folder's files are broken.
+        vocabulary_size: How many words are known at most, 3 or more; the padding and
+            the unknown word count.
+        skip_top: So many of the most frequent words are left out of every text.
+        max_tokens: The length of a row of tokens, 1 or more.
+        keep_tokens: "first", "last" or "ends"; see `encode`.
+        text_column, label_column: The columns of a table; "" guesses by their names.
+        folds: Of a cross-validation, 2 or more; 0: none.
+        fold: Which of them is held out of the training split, from 1 on: it takes the
+            place of the test, which stays closed.
+        groups: Whose examples stay together in one fold: the column of a table, or a
+            text file with one line per example; "" for none. The examples are those of
+            the training split; of data that bring no test, all.
+        tokenizer: Encodes the texts, such as that of a run; None learns a vocabulary
+            from the training texts.
+        progress: Show the progress of decoding a folder on stderr.
+
+    Raises:
+        UserError: For a value outside its bounds.
+    """
+
+    labelled: bool = True
+    validation_fraction: float = _key("validation_fraction")
+    split_seed: int = _key("split_seed")
+    image_size: int = _key("image_size")
+    channels: int = _key("channels")
+    resize: str = _key("resize")
+    allow_corrupt: bool = _key("allow_corrupt")
+    vocabulary_size: int = _key("vocabulary_size")
+    skip_top: int = _key("skip_top")
+    max_tokens: int = _key("max_tokens")
+    keep_tokens: str = _key("keep_tokens")
+    text_column: str = _key("text_column")
+    label_column: str = _key("label_column")
+    folds: int = _key("folds")
+    fold: int = _key("fold")
+    groups: str = _key("groups")
+    tokenizer: "Tokenizer | None" = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if field.name in recipes.FIELDS:
+                recipes.check(field.name, getattr(self, field.name))
+        check_fold(self.folds, self.fold)
+
+
+def from_recipe(recipe: Recipe, **others: Any) -> Options:
+    """Return what a recipe says of its data.
+
+    Args:
+        recipe: The recipe.
+        **others: Options that are not the recipe's, such as a run's `tokenizer`.
+    """
+    names = [field.name for field in dataclasses.fields(Options)]
+    own = {name: getattr(recipe, name) for name in names if name in recipes.FIELDS}
+    return Options(**{"labelled": recipe.kind.labelled, **own, **others})

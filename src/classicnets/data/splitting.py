@@ -1,0 +1,226 @@
+"""How splits are carved that a source does not bring.
+
+Everything drawn here comes from the raw words of a stream, which NumPy promises never
+to change, and not from `Generator.permutation`, which it may: a split carved today is
+the same one after an upgrade.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from classicnets.data.examples import Examples, Rows, Splits
+from classicnets.data.folds import Fold
+from classicnets.data.options import Options
+from classicnets.errors import UserError
+from classicnets.streams import Stream, words
+
+_TEST_FRACTION = 0.2
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a reader has read, before it is split.
+
+    Args:
+        name: Of the set, the file or the folder.
+        class_names: The name of class 0, 1, ...; () where there are no labels.
+        examples: Every example from which splits may be carved.
+        fingerprint: Hex digest of the content.
+        notes: Lines that the user should see.
+        validation: The source's own, or None.
+        open_test: Returns the source's own test; None where it has none.
+    """
+
+    name: str
+    class_names: Sequence[str]
+    examples: Examples
+    fingerprint: str
+    notes: Sequence[str] = ()
+    validation: Examples | None = None
+    open_test: Callable[[], Examples] | None = None
+
+
+def split(source: Source, options: Options, fold: Fold | None = None) -> Splits:
+    """Carve the splits that a source does not bring.
+
+    The test, where it brings none, is a fifth of the examples, always the same one
+    whatever the `split_seed`; then `validation_fraction` of the rest is drawn with it.
+    Both are drawn class by class. Where labels are not learned, there may be no
+    classes, or classes too small to be split: then all examples are pooled.
+
+    Args:
+        source: What was read.
+        options: How it is split.
+        fold: Of a cross-validation. What it holds out of the training examples takes
+            the place of the test, and the test itself is left alone.
+
+    Raises:
+        UserError: If a class, or the pool, has too few examples for every split to get
+            one, or for the folds.
+    """
+    carving = _Carving(source, options)
+    if source.open_test is None:
+        carving.set_test_aside()
+    if fold:
+        carving.hold_out(fold)
+    if source.validation is None:
+        carving.carve_validation(fold)
+    return carving.splits()
+
+
+class _Carving:
+    """A source while it is carved; `rows` are those of the training examples so far."""
+
+    def __init__(self, source: Source, options: Options):
+        self.source, self.options = source, options
+        self.labels = source.examples.labels
+        self.rows = np.arange(len(self.labels))
+        self.validation, self.open_test = source.validation, source.open_test
+        self.notes = list(source.notes)
+        needed = 1 + (source.open_test is None) + (source.validation is None)
+        pooled = self._refuse_small_classes(source.name, needed)
+        if len(self.labels) < needed:
+            raise UserError(
+                f"{source.name} must have at least {needed} examples to be split, it "
+                f"has {len(self.labels)}"
+            )
+        self.how = "" if pooled else "class by class, "
+        self.groups = np.zeros_like(self.labels) if pooled else self.labels
+        self.classes = self.labels if options.labelled else None
+
+    def set_test_aside(self) -> None:
+        """Carve a test that is the same one for every `split_seed`."""
+        spare = 1 if self.validation is None else 0
+        self.rows, test = _carve(
+            self.groups, _TEST_FRACTION, spare, seed=0, stream=Stream.TEST
+        )
+        self.notes.append(
+            f"no test split in {self.source.name}: {len(test):,} of its "
+            f"{len(self.labels):,} examples are set aside as test, {self.how}always "
+            "the same ones"
+        )
+        self._test_on(test)
+
+    def hold_out(self, fold: Fold) -> None:
+        """Put what a fold holds out in the place of the test."""
+        name = self.source.name
+        if fold.groups is not None and len(fold.groups) != len(self.labels):
+            raise UserError(
+                f"groups must have a line for each of the {len(self.labels):,} "
+                f"examples of {name}, they have {len(fold.groups):,}"
+            )
+        order = words(len(self.rows), self.options.split_seed, Stream.FOLD)
+        self.rows, held = fold.hold_out(name, self.classes, self.rows, order)
+        left = f"{name} without fold {fold.number}"
+        self._refuse_small_classes(left, 1 + (self.validation is None))
+        self.notes.append(
+            f"fold {fold.number} of {fold.of}: {len(held):,} of "
+            f"{len(held) + len(self.rows):,} training examples are held out; they are "
+            "what this run calls test, and the test of the data stays closed"
+        )
+        self._test_on(held)
+
+    def carve_validation(self, fold: Fold | None) -> None:
+        """Carve the validation of the training examples that are left."""
+        options, before, how = self.options, len(self.rows), self.how
+        share, seed = options.validation_fraction, options.split_seed
+        if fold and fold.groups is not None:
+            how = "by groups, "
+            order = words(before, seed, Stream.VALIDATION)
+            self.rows, carved = fold.hold_out_share(
+                share, self.source.name, self.classes, self.rows, order
+            )
+        else:
+            kept, carved = _carve(
+                self.groups[self.rows], share, 0, seed, Stream.VALIDATION
+            )
+            self.rows, carved = self.rows[kept], self.rows[carved]
+        self.notes.append(
+            f"validation: {len(carved):,} of {before:,} training examples, {how}drawn "
+            f"with split_seed {seed}"
+        )
+        self.validation = take(self.source.examples, carved)
+
+    def splits(self) -> Splits:
+        """Return what has been carved."""
+        assert self.validation is not None
+        assert self.open_test is not None
+        return Splits(
+            name=self.source.name,
+            class_names=tuple(self.source.class_names),
+            train=take(self.source.examples, self.rows),
+            validation=self.validation,
+            open_test=self.open_test,
+            fingerprint=self.source.fingerprint,
+            notes=tuple(self.notes),
+        )
+
+    def _test_on(self, rows: np.ndarray) -> None:
+        examples = take(self.source.examples, rows)
+        self.open_test = lambda: examples
+
+    def _refuse_small_classes(self, name: str, needed: int) -> bool:
+        """Return whether classes are too small to be split, where none are learned."""
+        labels = self.labels[self.rows]
+        problem = _class_problem(name, self.source.class_names, labels, needed)
+        if problem and self.options.labelled:
+            raise UserError(problem)
+        return problem is not None
+
+
+def take(examples: Examples, rows: np.ndarray) -> Examples:
+    """Return the given rows, ascending; a run of neighbours is a plain slice."""
+    inputs, texts, lengths = examples.inputs, examples.texts, examples.lengths
+    neighbours = len(rows) and rows[-1] - rows[0] + 1 == len(rows)
+    return replace(
+        examples,
+        inputs=(
+            inputs[rows[0] : rows[-1] + 1]
+            if neighbours
+            else Rows(np.asanyarray(inputs), rows)
+        ),
+        labels=np.asarray(examples.labels[rows], np.int32),
+        texts=None if texts is None else [texts[row] for row in rows],
+        lengths=None if lengths is None else lengths[rows],
+    )
+
+
+def _carve(
+    groups: np.ndarray, fraction: float, spare: int, seed: int, stream: Stream
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split row numbers into (kept, carved), both ascending.
+
+    Of every group the nearest whole number to `fraction` is carved: at least one, and
+    at least `spare` + 1 stay.
+    """
+    _, sizes = np.unique(groups, return_counts=True)
+    wanted = np.floor(fraction * sizes + 0.5).astype(np.int64)
+    counts = np.clip(wanted, 1, sizes - 1 - spare)
+    # Rows group by group, in a random order inside each.
+    order = np.lexsort((words(len(groups), seed, stream), groups))
+    starts = np.cumsum(sizes) - sizes
+    rank = np.arange(len(groups)) - np.repeat(starts, sizes)
+    is_carved = np.zeros(len(groups), bool)
+    is_carved[order] = rank < np.repeat(counts, sizes)
+    return np.flatnonzero(~is_carved), np.flatnonzero(is_carved)
+
+
+def _class_problem(
+    name: str, class_names: Sequence[str], labels: np.ndarray, needed: int
+) -> str | None:
+    """Why the examples cannot be split class by class, if so."""
+    if len(class_names) < 2:
+        one = f" ({class_names[0]!r})" if len(class_names) else ""
+        return f"{name} must have at least 2 classes, got {len(class_names)}{one}"
+    sizes = np.bincount(labels, minlength=len(class_names))
+    small = np.flatnonzero(sizes < needed)
+    if not len(small):
+        return None
+    first = int(small[0])
+    more = f" ({len(small)} classes are so small)" if len(small) > 1 else ""
+    return (
+        f"every class needs at least {needed} examples to be split, class "
+        f"{class_names[first]!r} of {name} has {sizes[first]}{more}"
+    )

@@ -1,0 +1,56 @@
+"""Folders of texts: a subfolder a class, a `.txt` file a text."""
+
+from collections import Counter
+from pathlib import Path
+
+from classicnets.data.examples import Splits
+from classicnets.data.folder_layout import (
+    IMAGES,
+    TEXTS,
+    files_below,
+    printable,
+    scan,
+    skipped_note,
+)
+from classicnets.data.folds import Fold
+from classicnets.data.options import Options
+from classicnets.data.reading import read_text
+from classicnets.data.texts.splits import text_splits, texts_as_source
+from classicnets.errors import UserError
+
+
+def holds_texts(root: Path) -> bool:
+    """Whether a folder has more text files than images."""
+    others: Counter[str] = Counter()
+    images = sum(1 for _ in files_below(root, IMAGES, others))
+    return sum(others[ending] for ending in TEXTS.endings) > images
+
+
+def load_text_folder(root: Path, options: Options, fold: Fold | None = None) -> Splits:
+    """Read a folder of texts, laid out as a folder of images; see `data.load`.
+
+    The folder `train/unsup` of the Large Movie Review Dataset is left out: its texts
+    have no label.
+    """
+    listing = scan(root, TEXTS)
+    texts: list[str] = []
+    kept: list[int] = []
+    skipped: list[tuple[str, str]] = []
+    for row, file in enumerate(listing.files):
+        try:
+            texts.append(read_text(root / file))
+        except UserError as error:
+            skipped.append((printable(file), str(error)))
+        else:
+            kept.append(row)
+    notes = skipped_note(
+        root, skipped, len(listing.files), options.allow_corrupt, TEXTS
+    )
+    source = texts_as_source(
+        printable(root.resolve().name),
+        listing.class_names,
+        texts,
+        listing.labels[kept],
+        notes=[*listing.notes, *notes],
+    )
+    return text_splits(source, listing.parts[kept].tolist(), options, fold)

@@ -1,0 +1,206 @@
+"""From labelled texts of any source to splits of tokens."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from classicnets.data.examples import Examples, Splits
+from classicnets.data.options import Options
+from classicnets.data.splitting import Source, split, take
+from classicnets.data.texts.vocabulary import (
+    UNKNOWN,
+    build_vocabulary,
+    encode,
+    encode_words,
+    split_words,
+    word_rules,
+)
+from classicnets.errors import UserError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from classicnets.data.folds import Fold
+
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+def text_splits(
+    source: Source,
+    parts: Sequence[str],
+    options: Options,
+    fold: "Fold | None" = None,
+) -> Splits:
+    """Carve splits, learn the vocabulary of the training texts unless it is given, and
+    encode the texts.
+
+    Args:
+        source: What was read; its inputs are not there yet.
+        parts: Of each text "train", "validation" or "test" where the source says so,
+            else "" for all.
+        options: How the texts are split and encoded.
+        fold: Of a cross-validation.
+
+    Returns:
+        Splits whose test texts are encoded by `open_test()`.
+    """
+    raw = split(_in_parts(source, parts), options, fold)
+    # After the carving: the vocabulary must know nothing of the validation.
+    train, tokenizer = _encoded_train(raw, options)
+    return replace(
+        raw,
+        train=train,
+        validation=_encoded(raw.validation, tokenizer, options),
+        open_test=lambda: _encoded(raw.open_test(), tokenizer, options),
+        notes=(
+            *raw.notes,
+            *_raw_notes(
+                _texts(raw.train), _texts(raw.validation), _texts(raw.open_test())
+            ),
+            *_token_notes(train, tokenizer, options),
+        ),
+        tokenizer=tokenizer,
+    )
+
+
+def texts_as_source(
+    name: str,
+    class_names: Sequence[str],
+    texts: Sequence[str],
+    labels: np.ndarray,
+    notes: Sequence[str],
+) -> Source:
+    """Return texts and labels (texts,) int32 as a source without tokens yet."""
+    inputs = np.empty((len(texts), 0), np.int32)
+    examples = Examples(inputs, labels, texts)
+    return Source(name, class_names, examples, fingerprint="", notes=notes)
+
+
+def number_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """The names of the classes, sorted, and the number of each label, (n,) int32.
+
+    Names sort as numbers where all are whole numbers.
+    """
+    found = set(labels)
+    if all(_WHOLE_NUMBER.fullmatch(name) for name in found):
+        names = sorted(found, key=lambda name: (int(name), name))
+    else:
+        names = sorted(found)
+    numbers = {name: number for number, name in enumerate(names)}
+    return tuple(names), np.array([numbers[label] for label in labels], np.int32)
+
+
+def _raw_notes(*splits: Sequence[str]) -> list[str]:
+    """Notes on the texts of train, validation and test before they are encoded."""
+    notes = []
+    stripped = [[text.strip() for text in texts] for texts in splits]
+    if empty := sum(texts.count("") for texts in stripped):
+        notes.append(f"empty texts: {empty:,}; each becomes one unknown word")
+    train, validation, test = (set(texts) - {""} for texts in stripped)
+    shared = {
+        "train and validation": len(train & validation),
+        "train and test": len(train & test),
+        "validation and test": len(validation & test),
+    }
+    if any(shared.values()):
+        counts = ", ".join(f"{n:,} in {where}" for where, n in shared.items() if n)
+        notes.append(f"the same text stands in two splits: {counts}")
+    return notes
+
+
+def _token_notes(
+    train: Examples, tokenizer: "Tokenizer", options: Options
+) -> list[str]:
+    """Notes on what the encoding left of the training texts."""
+    tokens, lengths, most = np.asarray(train.inputs), train.lengths, options.max_tokens
+    assert lengths is not None
+    kept = np.minimum(lengths, most).sum()
+    unknown = (tokens == tokenizer.token_to_id(UNKNOWN)).sum() / kept
+    notes = [
+        f"vocabulary: {tokenizer.get_vocab_size():,} words; {unknown:.1%} of the words "
+        "of the training texts are unknown"
+    ]
+    if longer := int((lengths > most).sum()):
+        what = {
+            "first": f"their first {most:,}",
+            "last": f"their last {most:,}",
+            "ends": f"their first {most // 2:,} and last {most - most // 2:,}",
+        }[options.keep_tokens]
+        notes.append(
+            f"{longer:,} of {len(train):,} training texts are longer than {most:,} "
+            f"tokens: {what} are kept"
+        )
+    return notes
+
+
+def _in_parts(source: Source, parts: Sequence[str]) -> Source:
+    """Return the source with the splits that it brings, and a fingerprint."""
+    where = np.asarray(parts)
+    given = {
+        str(part): take(source.examples, np.flatnonzero(where == part))
+        for part in np.unique(where)
+    }
+    first = given["" if "" in given else "train"]
+    validation, test = given.get("validation"), given.get("test")
+    learned = [first] if validation is None else [first, validation]
+    return replace(
+        source,
+        examples=first,
+        validation=validation,
+        open_test=None if test is None else lambda: test,
+        fingerprint=_fingerprint(learned),
+    )
+
+
+def _encoded_train(raw: Splits, options: Options) -> "tuple[Examples, Tokenizer]":
+    """Encode the training texts; return them and the tokenizer, given or learned."""
+    tokenizer = options.tokenizer
+    words = split_words(tokenizer or word_rules(), _texts(raw.train))
+    if not words.names:
+        raise UserError(f"no training text of {raw.name} has a word in it")
+    if tokenizer is None:
+        tokenizer, words = build_vocabulary(
+            words, options.vocabulary_size, options.skip_top
+        )
+        if not words.numbers.size:
+            raise UserError(f"skip_top {options.skip_top} leaves no word of {raw.name}")
+    tokens, lengths, whole = encode_words(
+        tokenizer,
+        words,
+        max_tokens=options.max_tokens,
+        keep_tokens=options.keep_tokens,
+    )
+    whole_texts = (whole, words.offsets)
+    train = replace(raw.train, inputs=tokens, lengths=lengths, whole=whole_texts)
+    return train, tokenizer
+
+
+def _encoded(examples: Examples, tokenizer: "Tokenizer", options: Options) -> Examples:
+    tokens, lengths = encode(
+        tokenizer,
+        _texts(examples),
+        max_tokens=options.max_tokens,
+        keep_tokens=options.keep_tokens,
+    )
+    return replace(examples, inputs=tokens, lengths=lengths)
+
+
+def _texts(examples: Examples) -> Sequence[str]:
+    assert examples.texts is not None
+    return examples.texts
+
+
+def _fingerprint(parts: Sequence[Examples]) -> str:
+    sha = hashlib.sha256()
+    for part in parts:
+        sha.update(f"{len(part)};".encode())
+        sha.update(part.labels.astype("<i4").tobytes())
+        for text in _texts(part):
+            content = text.encode("utf-8", "surrogatepass")
+            sha.update(b"%d;" % len(content))
+            sha.update(content)
+    return sha.hexdigest()

@@ -1,0 +1,156 @@
+"""Tables of texts: which columns are read, and how their labels become classes."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from classicnets.data.examples import Splits
+from classicnets.data.folds import Fold
+from classicnets.data.options import Options
+from classicnets.data.texts.splits import number_labels, text_splits, texts_as_source
+from classicnets.data.texts.table_files import NO_SPLIT, READERS, Columns, shown
+from classicnets.errors import UserError, nearest
+
+TEXT_COLUMNS = (
+    *("text", "review", "sentence", "content", "comment", "body", "message"),
+    *("document", "tweet", "文本", "内容", "评论", "句子"),
+)
+LABEL_COLUMNS = (
+    *("label", "class", "sentiment", "category", "target", "labels", "topic"),
+    *("intent", "emotion", "标签", "类别", "分类"),
+)
+_PARTS = {
+    "train": "train",
+    "val": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+
+
+def load_table(
+    path: Path,
+    options: Options,
+    fold: Fold | None = None,
+    *,
+    name: str,
+    class_names: Sequence[str] = (),
+) -> Splits:
+    """Read a table of texts and labels; see `data.load`.
+
+    Args:
+        class_names: what the labels 0, 1, ... are called where the file does not say.
+    """
+    texts, labels, parts, notes = read_table(
+        path, options.text_column, options.label_column
+    )
+    names, numbers = number_labels(labels)
+    if class_names and names == tuple(str(i) for i in range(len(class_names))):
+        names = tuple(class_names)
+    source = texts_as_source(name, names, texts, numbers, notes)
+    return text_splits(source, parts, options, fold)
+
+
+def read_table(
+    path: Path, text_column: str = "", label_column: str = ""
+) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Read the texts, the labels and the parts of all rows; and notes on the columns.
+
+    A part is "train", "validation" or "test", or "" where the table has none.
+    """
+    texts: list[str] = []
+    labels: list[str] = []
+    parts: list[str] = []
+    notes: list[str] = []
+
+    def choose(columns: Sequence[str]) -> Columns:
+        chosen = _choose(path, columns, text_column, label_column)
+        if not (text_column and label_column):
+            notes.append(
+                f"{path.name}: texts from the column {chosen.text!r}, labels from "
+                f"{chosen.label!r}"
+            )
+        return chosen
+
+    for place, text, label, part in READERS[path.suffix.lower()](path, choose):
+        if not isinstance(text, str):
+            raise UserError(
+                f"every text of {path} must be a string, {place} has {shown(text)}"
+            )
+        texts.append(text)
+        labels.append(_label(path, place, label))
+        parts.append("" if part is NO_SPLIT else _part(path, place, part))
+    if not texts:
+        raise UserError(f"{path} must have rows, it has only the names of its columns")
+    if "" not in parts and "train" not in parts:
+        there = " and ".join(repr(part) for part in sorted(set(parts)))
+        raise UserError(
+            f"{path} must have training rows, its column 'split' has only {there}"
+        )
+    return texts, labels, parts, notes
+
+
+def read_groups_column(path: Path, text_column: str, column: str) -> list[str]:
+    """Read what a column has in the training rows; of a table without parts, in all."""
+    _, groups, parts, _ = read_table(path, text_column, column)
+    return [group for group, part in zip(groups, parts) if part in ("", "train")]
+
+
+def _choose(
+    path: Path, columns: Sequence[str], text_column: str, label_column: str
+) -> Columns:
+    for column in (text_column, label_column):
+        if column and column not in columns:
+            raise UserError(
+                f"{path} has no column {column!r}. {nearest(column, columns)}"
+            )
+    text = text_column or _first(TEXT_COLUMNS, columns)
+    label = label_column or _first(LABEL_COLUMNS, columns)
+    if not text or not label:
+        missing = "text_column" if not text else "label_column"
+        known = TEXT_COLUMNS if not text else LABEL_COLUMNS
+        raise UserError(
+            f"{missing} must name a column of {path} where none is called "
+            f"{', '.join(known[:5])} or alike; its columns: "
+            f"{', '.join(shown(column) for column in columns)}"
+        )
+    if text == label:
+        raise UserError(f"text_column and label_column must differ, both are {text!r}")
+    split = _first(("split",), columns)
+    return Columns(text, label, "" if split in (text, label) else split)
+
+
+def _first(known: Sequence[str], columns: Sequence[str]) -> str:
+    """The column that is called like the first of the known names that one has."""
+    named = {column.strip().casefold(): column for column in reversed(columns)}
+    return next((named[name] for name in known if name in named), "")
+
+
+def _label(path: Path, place: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, int):
+        return str(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        value = ""
+    if not isinstance(value, str):
+        raise UserError(
+            f"labels of {path} must be names or whole numbers, {place} has "
+            f"{shown(value)}"
+        )
+    if not value.strip():
+        raise UserError(f"every row of {path} must have a label, {place} has none")
+    return value.strip()
+
+
+def _part(path: Path, place: str, value: Any) -> str:
+    part = _PARTS.get(str(value).strip().lower())
+    if part is None:
+        raise UserError(
+            f"the column 'split' of {path} must have train, val or test, {place} has "
+            f"{shown(value)}"
+        )
+    return part

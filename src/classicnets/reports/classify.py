@@ -1,0 +1,170 @@
+"""What the page of a classifier shows: accuracy, confusions, examples."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from classicnets.reports import figures
+from classicnets.runs.run import Run
+
+# Up to here a confusion matrix is a table with counts; beyond, it is a picture.
+_TABLE_CLASSES = 20
+_CONFUSIONS = 15  # the most frequent ones, listed
+_WORST_CLASSES = 15  # shown before the reader asks for all
+
+
+def content(run: Run, split: str | None, measured: dict[str, Any]) -> dict[str, Any]:
+    """Return the names that classify.html.j2 uses beside those of every page."""
+    confusion = np.asarray(measured.get("confusion") or [], dtype=np.int64)
+    classes = _class_names(run.metrics, run, len(confusion))
+    return {
+        "body": "classify.html.j2",
+        "interval": _interval(measured),
+        **confusions(confusion, classes),
+        "worst": _worst_first(measured.get("per_class") or []),
+        "worst_shown": _WORST_CLASSES,
+        "samples": _samples(run, split, classes) if split else {},
+        "input_shape": _input_shape(run),
+        "is_text": (run.path / "tokenizer.json").is_file(),
+        "model_path": f"{run.path.parent.name}/{run.name}/model.keras",
+        "has_model": (run.path / "model.keras").is_file(),
+    }
+
+
+def confusions(counts: np.ndarray, classes: list[str]) -> dict[str, Any]:
+    """The names that confusion.html.j2 uses.
+
+    Args:
+        counts: (classes, classes), rows are true classes; or (0,) if unknown.
+        classes: their names.
+    """
+    return {
+        "classes": classes,
+        "confusion": _confusion_rows(counts),
+        "confusion_picture": _confusion_picture(counts),
+        "confusions": _most_frequent(counts, classes),
+    }
+
+
+def _class_names(metrics: dict[str, Any], run: Run, count: int) -> list[str]:
+    if names := run.environment.get("class_names"):
+        return [str(name) for name in names]
+    for measured in metrics.values():
+        names = [str(row["name"]) for row in measured.get("per_class") or []]
+        if names:
+            return names
+    return [str(index) for index in range(count)]
+
+
+def _interval(measured: dict[str, Any]) -> tuple[float, float] | None:
+    """Wilson's 95 % interval of the accuracy: what so few examples can tell."""
+    examples, share = measured.get("examples"), measured.get("top1")
+    if not examples or share is None:
+        return None
+    z = 1.96
+    middle = (share + z * z / (2 * examples)) / (1 + z * z / examples)
+    spread = math.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2) / (
+        1 + z * z / examples
+    )
+    return middle - z * spread, middle + z * spread
+
+
+def _confusion_rows(confusion: np.ndarray) -> list[list[dict[str, Any]]]:
+    """The cells of a small matrix; `strength` is the root of a row's share."""
+    if not 0 < len(confusion) <= _TABLE_CLASSES:
+        return []
+    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    return [
+        [
+            {
+                "count": int(count),
+                "right": row == column,
+                "share": float(share[row, column]),
+                "strength": round(float(share[row, column]) ** 0.5, 3),
+            }
+            for column, count in enumerate(counts)
+        ]
+        for row, counts in enumerate(confusion)
+    ]
+
+
+def _confusion_picture(confusion: np.ndarray) -> tuple[str, int] | None:
+    if len(confusion) <= _TABLE_CLASSES:
+        return None
+    return figures.confusion_picture(confusion)
+
+
+def _most_frequent(confusion: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
+    """The confusions of a matrix too large to be read cell by cell."""
+    if len(confusion) <= _TABLE_CLASSES:
+        return []
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    # stable: of equal counts the one of the earlier class comes first
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
+    cells = [(int(cell) // len(wrong), int(cell) % len(wrong)) for cell in order]
+    return [
+        {
+            "label": names[row],
+            "predicted": names[column],
+            "count": int(wrong[row, column]),
+            "of": int(confusion[row].sum()),
+        }
+        for row, column in cells
+        if wrong[row, column]
+    ]
+
+
+def _worst_first(per_class: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By recall; classes without an example, which have none, at the end."""
+
+    def rank(row: dict[str, Any]) -> tuple[bool, float]:
+        recall = row.get("recall") if row.get("examples") else None
+        return recall is None, recall or 0.0
+
+    return sorted(per_class, key=rank)
+
+
+def _samples(run: Run, split: str, names: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """The examples of samples/SPLIT.npz, pictures or texts: wrong and right ones."""
+    arrays = run.samples(split)
+    kind = "texts" if "texts" in arrays else "images"
+    if not {kind, "labels", "predicted", "probability"} <= arrays.keys():
+        return {}
+
+    def name(label: int) -> str:
+        return names[label] if 0 <= label < len(names) else str(label)
+
+    found: dict[str, list[dict[str, Any]]] = {"wrong": [], "right": []}
+    rows = zip(
+        arrays[kind],
+        arrays["labels"].tolist(),
+        arrays["predicted"].tolist(),
+        arrays["probability"].tolist(),
+        strict=True,
+    )
+    for shown, label, predicted, probability in rows:
+        if kind == "texts":
+            content: dict[str, Any] = {"text": str(shown)}
+        else:
+            uri, width, height = figures.picture(shown)
+            content = {"uri": uri, "width": width, "height": height}
+        found["right" if label == predicted else "wrong"].append(
+            content
+            | {
+                "label": name(label),
+                "predicted": name(predicted),
+                "probability": probability,
+            }
+        )
+    return found
+
+
+def _input_shape(run: Run) -> str:
+    """(n, height, width, channels) of the pictures the network takes, if known."""
+    for split in ("test", "validation"):
+        images = run.samples(split).get("images")
+        if images is not None and len(images):
+            return f"(n, {', '.join(map(str, images.shape[1:]))})"
+    return "(n, height, width, channels)"

@@ -1,0 +1,98 @@
+"""What the page of an autoencoder, a VAE or a GAN shows: pictures above all."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from classicnets.errors import UserError
+from classicnets.kinds import Kind
+from classicnets.reports import figures
+from classicnets.runs.run import Run
+
+_EARLIER = 8  # grids of earlier epochs on the page
+# Pixels a side, beyond which the page takes a smaller copy: it shall stay a few MB.
+_LARGE, _SMALL = 1200, 288
+_ANIMATION_BYTES = 4_000_000
+
+
+def content(run: Run, kind: Kind) -> dict[str, Any]:
+    """Return the names that generative.html.j2 uses beside those of every page.
+
+    Args:
+        run: Of a network that makes images.
+        kind: Its kind.
+
+    Raises:
+        UserError: If a picture is there but cannot be read.
+    """
+    model = "decoder.keras" if kind.reconstructs else f"{kind.samples_from}.keras"
+    epochs = _epochs(run.path / "samples")
+    return {
+        "body": "generative.html.j2",
+        "reconstructs": kind.reconstructs,
+        # An autoencoder has no distribution of codes to draw samples from.
+        "is_sampled": bool(kind.samples_from),
+        "model_file": model,
+        "has_model": (run.path / model).is_file(),
+        "last": _sheet(epochs[-1], largest=_LARGE) if epochs else None,
+        "earlier": [_sheet(path, largest=_SMALL) for path in _spread(epochs[:-1])],
+        "animation": _animation(run.path / "samples" / "training.png"),
+        "sheets": {
+            name: _sheet(path, largest=_LARGE)
+            for name in ("reconstructions", "interpolation", "latent", "manifold")
+            if (path := run.path / "samples" / f"{name}.png").is_file()
+        },
+    }
+
+
+def fixed(value: object, digits: int = 2) -> str:
+    """So many digits after the point; a dash for what is not in the file."""
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
+
+
+def with_deviation(mean: object, deviation: object) -> str:
+    """Both with as many digits as show two of the deviation: 0.0123 ± 0.0012."""
+    if not isinstance(deviation, int | float) or deviation <= 0:
+        return fixed(mean, 4)
+    digits = min(max(1 - math.floor(math.log10(deviation)), 0), 8)
+    return f"{fixed(mean, digits)} ± {fixed(deviation, digits)}"
+
+
+def _epochs(folder: Path) -> list[Path]:
+    """The grids of the epochs, in their order: epoch-10000 comes after epoch-9999."""
+    found = {
+        int(match[1]): path
+        for path in folder.glob("epoch-*.png")
+        if (match := re.fullmatch(r"epoch-(\d+)\.png", path.name))
+    }
+    return [found[epoch] for epoch in sorted(found)]
+
+
+def _spread(paths: list[Path]) -> list[Path]:
+    """A few of them from first to last, evenly."""
+    if len(paths) <= _EARLIER:
+        return paths
+    step = (len(paths) - 1) / (_EARLIER - 1)
+    return [paths[round(place * step)] for place in range(_EARLIER)]
+
+
+def _animation(path: Path) -> dict[str, Any] | None:
+    if not path.is_file() or path.stat().st_size > _ANIMATION_BYTES:
+        return None
+    return _sheet(path)
+
+
+def _sheet(path: Path, *, largest: int | None = None) -> dict[str, Any]:
+    """A picture for the page; `epoch` is the number in its name, if there is one."""
+    try:
+        uri, width, height = figures.sheet(path, largest=largest)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path} must be a picture: {error}.") from None
+    digits = re.search(r"\d+", path.stem)
+    return {
+        "uri": uri,
+        "width": width,
+        "height": height,
+        "epoch": int(digits[0]) if digits else None,
+    }

@@ -1,0 +1,217 @@
+"""One page about a run: what it learned, how, and how to do it again.
+
+Everything comes from the files of the run's folder, so a report needs no backend
+and works for a run that was made elsewhere, is still going, or was broken off:
+what is not there, the page says is not there. The page is one file that loads
+nothing, follows the reader's light or dark mode, and fits a phone.
+"""
+
+import contextlib
+import math
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import markupsafe
+
+from classicnets import networks
+from classicnets.errors import UserError
+from classicnets.kinds import Chart
+from classicnets.reports import classify, figures, generative
+from classicnets.runs.run import Run
+
+# What values of another kind than the page expects raise, in files that can be read.
+_ODD = (
+    *(ArithmeticError, AttributeError, LookupError, RecursionError),
+    *(TypeError, ValueError, jinja2.TemplateError),
+)
+
+
+def write(run: Run) -> Path:
+    """Writes report.html into the run's folder.
+
+    Args:
+        run: of any state. Only its files are read.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: a file of the run is there but cannot be read.
+    """
+    with readable(run.path):
+        run.save_text("report.html", page().render(_content(run)))
+    return run.path / "report.html"
+
+
+@contextlib.contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Tell of odd values in a folder's files in one line.
+
+    Raises:
+        UserError: a file is there, but not as classicnets writes it.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except _ODD as error:
+        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        raise UserError(
+            f"{folder} must have files as classicnets writes them to be shown: "
+            f"{type(error).__name__}, {reason}"
+        ) from None
+
+
+def page(template: str = "report.html.j2") -> jinja2.Template:
+    """A page of this package, which shows a stranger's texts as texts."""
+    # autoescape: class names and folder names are a stranger's text. Chainable: a
+    # key that a run's file lacks is empty, which the page then says in words.
+    pages = jinja2.Environment(
+        loader=jinja2.PackageLoader("classicnets.reports", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.ChainableUndefined,
+    )
+    pages.filters["percent"] = _percent
+    pages.filters["duration"] = _duration
+    pages.filters["python"] = repr
+    pages.filters["fixed"] = generative.fixed
+    pages.filters["deviation"] = generative.with_deviation
+    return pages.get_template(template)
+
+
+def _content(run: Run) -> dict[str, Any]:
+    """Everything the page shows, by the names that the templates use."""
+    metrics, history = run.metrics, run.history
+    recipe_text = (run.path / "recipe.toml").read_text(encoding="utf-8")
+    recipe = _values(recipe_text)
+    kind = networks.kind(str(recipe.get("network")))
+    split = next((s for s in ("test", "validation") if s in metrics), None)
+    measured = metrics[split] if split else {}
+    folder = f"{run.path.parent.name}/{run.name}"
+    common = {
+        "name": run.name,
+        "recipe": recipe,
+        "recipe_text": recipe_text.strip(),
+        "environment": {
+            key: value
+            for key, value in run.environment.items()
+            if key != "class_names"  # the page shows them class by class
+        },
+        "status": run.status,
+        "epochs_done": len(history),
+        "seconds": _training_seconds(run),
+        "split": split,
+        "measured": measured,
+        "evaluations": metrics,
+        "charts": _charts(history, kind.charts),
+        "folder": shlex.quote(folder),
+        "run_path": folder,
+        "train_command": _train_command(run.name, recipe, folder),
+    }
+    if kind.labelled:
+        return common | classify.content(run, split, measured)
+    return common | generative.content(run, kind)
+
+
+def _values(recipe_text: str) -> dict[str, Any]:
+    """The recipe's plain values; a recipe of another version is no reason to fail."""
+    try:
+        return tomllib.loads(recipe_text)
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _training_seconds(run: Run) -> float | None:
+    """Seconds of the whole run; before its end, of the epochs so far."""
+    total = run.status.get("seconds")
+    epochs = [row["seconds"] for row in run.history if "seconds" in row]
+    return total if isinstance(total, int | float) else sum(epochs) or None
+
+
+def _charts(
+    history: list[dict[str, float]], charts: Sequence[Chart]
+) -> list[dict[str, Any]]:
+    """Return lines over epochs, as far as they were recorded.
+
+    Args:
+        history: The rows of history.csv.
+        charts: Those of the network's kind.
+    """
+    drawn = []
+    for chart in charts:
+        lines = [
+            figures.Line(label, points)
+            for label, name in chart.lines.items()
+            if (points := _points(history, name))
+        ]
+        if lines:
+            svg = figures.chart(chart.title, lines, percent=chart.percent)
+            drawn.append(
+                {
+                    "title": chart.title,
+                    "labels": [line.label for line in lines],
+                    "note": _best(lines, chart),
+                    # Safe: figures.chart escapes every text it is given.
+                    "svg": markupsafe.Markup(svg),
+                }
+            )
+    return drawn
+
+
+def _points(history: list[dict[str, float]], name: str) -> list[tuple[float, float]]:
+    """(epoch, value) where the column has a finite value."""
+    return [
+        (row.get("epoch", place), row[name])
+        for place, row in enumerate(history, start=1)
+        if math.isfinite(row.get(name, math.nan))
+    ]
+
+
+def _best(lines: list[figures.Line], chart: Chart) -> str:
+    """Return what a reader would look for in the chart with a ruler."""
+    if chart.best is None:
+        return ""
+    validation = [line for line in lines if line.label == "validation"]
+    if not validation:
+        # A loss of the training examples tells nothing; a learning rate does.
+        highest = max(value for _, value in lines[0].points)
+        return f"highest {highest:.4g}" if chart.best is max else ""
+    epoch, value = chart.best(validation[0].points, key=lambda point: point[1])
+    says = _percent(value) if chart.percent else f"{value:.4g}"
+    return f"best validation {says}, epoch {epoch:g}"
+
+
+def _train_command(name: str, recipe: dict[str, Any], folder: str) -> str:
+    """Trains the same recipe under the same name; the seed is in the recipe."""
+    ending = rf"-{re.escape(str(recipe.get('seed', 0)))}(-\d+)?$"
+    return shlex.join(
+        [
+            *("classicnets", "train", f"{folder}/recipe.toml"),
+            *("--name", re.sub(ending, "", name)),
+        ]
+    )
+
+
+def _percent(share: object, digits: int = 1) -> str:
+    if not isinstance(share, int | float):  # null, or not in the file
+        return "–"
+    return f"{100 * share:.{digits}f}\N{NARROW NO-BREAK SPACE}%"
+
+
+def _duration(seconds: float | None) -> str:
+    """The two units that matter: 45 s, 12 min 5 s, 3 h 20 min."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

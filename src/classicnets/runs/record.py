@@ -1,0 +1,271 @@
+"""Results as data: a row for every metric of a run, in docs/results.csv.
+
+docs/results.md is made of it by tools/results.py.
+"""
+
+import csv
+import dataclasses
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from classicnets import recipe as recipes
+from classicnets.errors import UserError
+from classicnets.recipe import Recipe
+from classicnets import files
+from classicnets.runs.run import Run
+
+COLUMNS = (
+    "recipe",
+    "seed",
+    "differs",  # how the run differs from the recipe as it is shipped
+    "backend",
+    "precision",
+    "machine",
+    "seconds",  # of the training
+    "commit",
+    "split",
+    "metric",
+    "examples",  # counted
+    "value",  # accuracies are shares, nats are an image's
+    "seeds",  # of a mean whose runs are not told apart; else empty
+    "std",  # over those seeds (n - 1)
+    "anchor",
+    "anchor_source",
+)
+# What tells one measurement from another.
+KEY = (
+    *("recipe", "seed", "differs", "backend", "precision", "machine", "commit"),
+    *("split", "metric", "seeds"),
+)
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+
+_CIFAR_100 = "github.com/weiaicunzai/pytorch-cifar100, 200 epochs, best epoch on test"
+_RESNET_20 = "github.com/chenyaofo/pytorch-cifar-models"
+_FAST_TEXT = "keras-team/keras 2, examples/imdb_fasttext.py, with bigrams"
+_CNN_LSTM = "keras-team/keras 2, examples/imdb_cnn_lstm.py"
+# By recipe and metric of the test split: what others publish, and where.
+ANCHORS: dict[tuple[str, str], tuple[float, str]] = {
+    ("resnet18-cifar100", "top1"): (0.7561, _CIFAR_100),
+    ("resnet18-cifar100", "top5"): (0.9305, _CIFAR_100),
+    ("resnet18-cifar100-cpu", "top1"): (0.7561, _CIFAR_100),
+    ("resnet18-cifar100-cpu", "top5"): (0.9305, _CIFAR_100),
+    ("vgg19-cifar100", "top1"): (0.7223, _CIFAR_100),
+    ("vgg19-cifar100", "top5"): (0.9116, _CIFAR_100),
+    ("vgg19-cifar100-cpu", "top1"): (0.7223, _CIFAR_100),
+    ("vgg19-cifar100-cpu", "top5"): (0.9116, _CIFAR_100),
+    ("resnet20-cifar100", "top1"): (0.6883, _RESNET_20),
+    ("resnet20-cifar100", "top5"): (0.9101, _RESNET_20),
+    ("resnet20-cifar100-cpu", "top1"): (0.6883, _RESNET_20),
+    ("resnet20-cifar100-cpu", "top5"): (0.9101, _RESNET_20),
+    ("resnet56-cifar10", "top1"): (0.9303, "arXiv:1512.03385, table 6"),
+    ("lstm-imdb", "top1"): (0.8498, _CNN_LSTM),
+    ("lstm-imdb-400", "top1"): (0.9056, _FAST_TEXT),
+    ("vae-mnist", "elbo"): (105.59, "github.com/pytorch/examples, vae, 10 epochs"),
+}
+# Keys of a recipe that decide nothing of what a run can score, or have a column.
+_NOT_DIFFERENT = (
+    *("seed", "precision", "checkpoint_minutes", "checkpoint_steps"),
+    *("evaluation_batch_size", "steps_per_call", "sample_epochs", "deterministic"),
+)
+
+Row = dict[str, str]
+
+
+def record(run: Run, to: Path, *, shared: bool = False) -> list[Row]:
+    """Append the results of a finished run, judged on its test split, to a CSV file.
+
+    Args:
+        run: The run.
+        to: The file; made if it is not there.
+        shared: Whether other programs used the machine at the same time.
+
+    Returns:
+        The rows that were added, a row a metric of the test and the validation split.
+
+    Raises:
+        UserError: If the run is not finished, not judged on its test split, a fold of
+            a cross-validation, of a commit with changes, or recorded already; if the
+            file is not such a table.
+    """
+    from filelock import FileLock
+
+    _check(run)
+    if not to.absolute().parent.is_dir():
+        raise UserError(f"--to must name a file in a folder that exists, got {to}.")
+    with FileLock(to.with_name(f".{to.name}.lock")):
+        known = read(to) if to.exists() else []
+        added = rows(run, shared=shared)
+        before = {_key(row) for row in known}
+        if any(_key(row) in before for row in added):
+            raise UserError(
+                f"{run.name} is in {to} already: {added[0]['recipe']}, seed"
+                f" {added[0]['seed']}, commit {added[0]['commit']}."
+            )
+        files.write(to, to_csv([*known, *added]).encode())
+    return added
+
+
+def rows(run: Run, *, shared: bool = False) -> list[Row]:
+    """The rows of a run, whatever its state: a row a metric."""
+    recipe, places = run.recipe, _places(run)
+    name = re.sub(rf"-{recipe.seed}(-\d+)?$", "", run.name)
+    common = {
+        "recipe": name,
+        "seed": str(recipe.seed),
+        "differs": _differences(name, recipe),
+        "backend": _joined(_backend(place) for place in places),
+        "precision": recipe.precision.removeprefix("mixed_"),
+        "machine": _joined(_machine(place) for place in places) + ", shared" * shared,
+        "seconds": _cell(run.status.get("seconds"), digits=1),
+        "commit": _joined(_commit(place)[:7] for place in places),
+    }
+    found = []
+    for split in ("test", "validation"):
+        measured = run.metrics.get(split, {})
+        for metric in recipe.kind.scores:
+            if not isinstance(measured.get(metric), int | float):
+                continue
+            anchor, source = ANCHORS.get((name, metric), (None, ""))
+            has = split == "test" and anchor is not None
+            own = {
+                "split": split,
+                "metric": metric,
+                "examples": str(measured["examples"]),
+                "value": _cell(measured[metric]),
+                "anchor": _cell(anchor) if has else "",
+                "anchor_source": source if has else "",
+            }
+            found.append(dict.fromkeys(COLUMNS, "") | common | own)
+    return found
+
+
+def read(path: Path) -> list[Row]:
+    """Read a file that `record` writes.
+
+    Raises:
+        UserError: If it is none: other columns, or a cell that is no number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as lines:
+            table = csv.DictReader(lines, strict=True)
+            if tuple(table.fieldnames or ()) != COLUMNS:
+                raise UserError(f"{path} must have the columns {', '.join(COLUMNS)}.")
+            found = list(table)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} must be CSV: {error}.") from None
+    for line, row in enumerate(found, 2):
+        if None in row or None in row.values():
+            raise UserError(f"{path} must have {len(COLUMNS)} cells in line {line}.")
+        for column in ("seed", "examples", "value", "seeds", "std", "anchor"):
+            if not _is_number(row[column]) or (column == "value" and not row[column]):
+                raise UserError(
+                    f"{column} in line {line} of {path} must be a number, got"
+                    f" {row[column]!r}."
+                )
+    return found
+
+
+def to_csv(found: Sequence[Mapping[str, str]]) -> str:
+    """The text of a file with these rows."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(found)
+    return text.getvalue()
+
+
+def _check(run: Run) -> None:
+    """Refuse what is no result yet, or none that can be made again."""
+    state = run.status.get("state", "in an unknown state")
+    if state != "finished":
+        raise UserError(f"a recorded run must be finished, {run.name} is {state}.")
+    if "test" not in run.metrics:
+        raise UserError(
+            f"a recorded run must be judged on its test split: classicnets evaluate"
+            f" {run.shown}"
+        )
+    if run.recipe.folds:
+        raise UserError(f"{run.name} is a fold of a cross-validation, no result.")
+    for place in _places(run):
+        if _commit(place).endswith("-dirty"):
+            raise UserError(
+                f"{run.name} was trained with changes that are in no commit, on top of"
+                f" {_commit(place)[:7]}: nobody could do it again."
+            )
+
+
+def _places(run: Run) -> list[dict[str, Any]]:
+    """Where each part of the training was done: its start, and where it went on."""
+    environment = run.environment
+    resumed = environment.get("resumed", [])
+    if not environment.get("backend") or not isinstance(resumed, list):
+        path = run.path / "environment.json"
+        raise UserError(f"{path} must say where the run was trained.")
+    return [environment, *(place for place in resumed if isinstance(place, dict))]
+
+
+def _differences(name: str, recipe: Recipe) -> str:
+    """What is not as in the shipped recipe, as `--set` takes it."""
+    if name not in recipes.names():
+        return ""
+    was, now = (_flat(r) for r in (recipes.load(name), recipe))
+    changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
+    return " ".join(f"{key}={_told(now.get(key))}" for key in changed)
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    """What decides a score, an option of the network by a key of its own."""
+    values = dataclasses.asdict(recipe)
+    options = values.pop("network_options")
+    # A path says nothing to others but its last part.
+    values["data"] = Path(values["data"]).name
+    kept = {key: value for key, value in values.items() if key not in _NOT_DIFFERENT}
+    return kept | {f"network_options.{key}": value for key, value in options.items()}
+
+
+def _told(value: Any) -> str:
+    return "default" if value is None else str(value).replace(" ", "")
+
+
+def _backend(place: Mapping[str, Any]) -> str:
+    version = str(place.get("backend_version") or "")
+    name = BACKENDS.get(place["backend"], place["backend"])
+    return f"{name} {'.'.join(version.split('.')[:2])}".strip()
+
+
+def _machine(place: Mapping[str, Any]) -> str:
+    processor, cores = place.get("processor"), place.get("cpu_count")
+    device = place.get("device")
+    if device and not str(device).startswith("CPU"):
+        return str(device)
+    return f"{processor or 'CPU'}, {cores} core{'s' * (cores != 1)}"
+
+
+def _commit(place: Mapping[str, Any]) -> str:
+    """The commit, or the version where the training was of no checkout."""
+    return str(place.get("commit") or place.get("classicnets") or "")
+
+
+def _joined(parts) -> str:
+    return " + ".join(dict.fromkeys(part for part in parts if part))
+
+
+def _cell(value: float | None, digits: int = 6) -> str:
+    return "" if value is None else f"{round(float(value), digits):g}"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return not cell or math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def _key(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(row[column] for column in KEY)

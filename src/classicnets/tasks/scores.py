@@ -1,0 +1,92 @@
+"""How classifiers are judged: accuracy, F1, AUC, and what is confused with what."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax, logsumexp
+
+
+def judge(
+    logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Measure the answers of a classifier.
+
+    Args:
+        logits: (n, classes).
+        labels: (n,) int32.
+        class_names: To be judged class by class too, the names of the classes.
+
+    Returns:
+        `loss` (nats), `top1` and `top5` accuracy. With `class_names` also `examples`,
+        `f1` and `auc`, the means over the classes that occur; `per_class`, the same for
+        each; `confusion`, whose rows are true classes. The AUC of a class is the chance
+        that one of its examples gets a higher probability of it than one of the others.
+    """
+    own = np.take_along_axis(logits, labels[:, None], axis=1)
+    own_log = np.take_along_axis(log_softmax(logits, axis=1), labels[:, None], axis=1)
+    measures = {
+        "loss": float(-own_log.mean()),
+        "top1": float((logits.argmax(axis=1) == labels).mean()),
+        "top5": float(((logits > own).sum(axis=1) < 5).mean()),
+    }
+    if not class_names:
+        return measures
+    return {
+        "examples": len(labels),
+        **measures,
+        **_by_class(logits, labels, class_names),
+    }
+
+
+def _by_class(
+    logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+) -> dict[str, Any]:
+    classes = len(class_names)
+    predicted = logits.argmax(axis=1)
+    confusion = np.bincount(labels * classes + predicted, minlength=classes**2)
+    confusion = confusion.reshape(classes, classes)
+    right, of_class = confusion.diagonal(), confusion.sum(axis=1)
+    called = confusion.sum(axis=0)
+    per_class: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "examples": int(of_class[k]),
+            "recall": _share(right[k], of_class[k]),
+            "precision": _share(right[k], called[k]),
+            "f1": _share(2 * right[k], of_class[k] + called[k]),
+            "auc": _area(logits[:, k] - _others(logits, k), labels == k),
+        }
+        for k, name in enumerate(class_names)
+    ]
+    return {
+        "f1": _mean(row["f1"] for row in per_class),
+        "auc": _mean(row["auc"] for row in per_class),
+        "per_class": per_class,
+        "confusion": confusion.tolist(),
+    }
+
+
+def _share(count: int, of: int) -> float | None:
+    return float(count / of) if of else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    numbers = [value for value in values if value is not None]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
+def _others(logits: np.ndarray, k: int) -> np.ndarray:
+    """Return the log of the sum of the powers of all classes but `k`, (n,)."""
+    return logsumexp(np.delete(logits, k, axis=1), axis=1)
+
+
+def _area(score: np.ndarray, positive: np.ndarray) -> float | None:
+    """Return the area under the ROC curve by ranks (Mann & Whitney); ties share."""
+    count = int(positive.sum())
+    if count in (0, len(positive)):
+        return None
+    _, place, ties = np.unique(score, return_inverse=True, return_counts=True)
+    rank = (np.cumsum(ties) - (ties - 1) / 2)[place]
+    above = rank[positive].sum() - count * (count + 1) / 2
+    return float(above / (count * (len(positive) - count)))

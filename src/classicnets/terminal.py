@@ -1,0 +1,93 @@
+"""The terminal: a bar and lines of a training run; Ctrl-C and SIGTERM."""
+
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from classicnets.errors import Stopped
+
+SECONDS_BETWEEN_LINES = 30
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Bar:
+    """Shows the steps of a whole run, its speed and the time left, on stderr."""
+
+    def __init__(self, steps: int, batch_size: int, done: int = 0, shown: bool = True):
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.steps, self.done, self.batch_size = steps, done, batch_size
+        self.shown = shown
+        self.started = self.last_line = time.monotonic()
+        self.first = done
+        self.bar = None
+        if shown and sys.stderr.isatty():
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total} steps"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=self.console,
+                transient=True,
+            )
+            self.task = self.bar.add_task("", total=steps, completed=done, note="")
+
+    def __enter__(self) -> "Bar":
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def advance(self, steps: int, epoch: str, note: str) -> None:
+        """Count `steps` more, in the epoch named, with a `note` such as the loss."""
+        self.done += steps
+        seconds = time.monotonic() - self.started
+        rate = (self.done - self.first) * self.batch_size / seconds
+        note = f"{note}  {rate:,.0f} examples/s"
+        if self.bar:
+            self.bar.update(
+                self.task, completed=self.done, description=epoch, note=note
+            )
+        elif self.shown and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
+            self.last_line = time.monotonic()
+            left = (self.steps - self.done) * seconds / (self.done - self.first)
+            place = f"step {self.done}/{self.steps}"
+            self.say(f"{epoch}  {place}  {note}  {left / 60:.0f} min left")
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        if self.shown:
+            self.console.print(line, markup=False)
+
+
+class Watch:
+    """Remembers the first signal while the context lasts; the second one interrupts."""
+
+    def __init__(self):
+        self.received: signal.Signals | None = None
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> "Watch":
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                # A job in the background ignores Ctrl-C, and goes on doing so.
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise Stopped("stopped at once; the last checkpoint is whole.", number)
+        self.received = signal.Signals(number)

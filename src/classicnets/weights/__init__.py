@@ -1,0 +1,1 @@
+"""Weights from elsewhere: keras.applications, torchvision, and our own files."""

@@ -1,0 +1,57 @@
+"""Weights from a file into a network, and which of them are trained."""
+
+from pathlib import Path
+
+import keras
+
+from classicnets.weights.from_keras import from_model, load_model, read_h5
+from classicnets.weights.from_torch import from_torch_state_dict
+from classicnets.weights.transfer import transfer
+
+
+def load_weights(network: keras.Model, path: str | Path) -> list[str]:
+    """Read weights from a file into `network`.
+
+    Args:
+        network: A network of ours, built for the weights in the file.
+        path: A model or weights that Keras saved from the same network (.keras,
+            .weights.h5), or a state dict with torchvision's names (.safetensors, or
+            .pth, which needs PyTorch and is read without unpickling objects).
+
+    Returns:
+        Names of the layers of the head that the file did not fit: they keep the
+        weights they had. Empty when everything was read.
+
+    Raises:
+        ValueError: For a file that is missing or of another kind, and for names and
+            shapes that do not match. The network is then unchanged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"weights must be an existing file, got {path}.")
+    if path.suffix == ".keras":
+        return from_model(network, load_model(path), str(path))
+    if path.name.endswith(".weights.h5"):
+        return transfer(network, read_h5(path), lambda name: name, str(path))
+    if path.suffix in (".safetensors", ".pth", ".pt"):
+        return from_torch_state_dict(network, path)
+    raise ValueError(
+        "weights must be a .keras, .weights.h5, .safetensors or .pth file, "
+        f"got {path.name}."
+    )
+
+
+def freeze(network: keras.Model, *, trained: tuple[str, ...] = ("logits",)) -> None:
+    """Make every layer of `network` keep its weights in training, but for `trained`.
+
+    Batch normalization that is frozen also uses its stored statistics in training.
+
+    Raises:
+        ValueError: For a name in `trained` that `network` has no layer of.
+    """
+    names = [layer.name for layer in network.layers]
+    for name in trained:
+        if name not in names:
+            raise ValueError(f"trained must name layers of {network.name}, got {name}.")
+    for layer in network.layers:
+        layer.trainable = layer.name in trained
