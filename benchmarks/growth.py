@@ -262,8 +262,10 @@ def _decode_apart(images: str) -> float:
 def _decode(images):
     from classicnets import data
 
-    options = {"image_size": EXAMPLES_SIDE, "channels": 3, "progress": False}
-    data.prepare(images, labelled=False, **options)
+    options = data.Options(
+        labelled=False, image_size=EXAMPLES_SIDE, channels=3, progress=False
+    )
+    data.prepare(images, options)
 
 
 class _Memory:
