@@ -57,8 +57,18 @@ def test_changes_set_keys_and_options():
             "optimizer must be one of sgd, adam, adamw, rmsprop, got 'sdg'.",
         ),
         ("ema=1.0", "ema must be at least 0 and below 1, got 1.0."),
-        ("learning_rate=-1", "learning_rate must be finite and not negative"),
-        ("learning_rate=nan", "learning_rate must be finite and not negative"),
+        ("learning_rate=-1", "learning_rate must be at least 0, got -1.0."),
+        ("learning_rate=nan", "learning_rate must be finite, got nan."),
+        ("validation_fraction=0", "validation_fraction must be above 0 and below 1"),
+        ("channels=2", "channels must be one of 0, 1, 3, got 2."),
+        (f"seed={2**63}", "seed must be at least 0 and below {2**63}, got"),
+        ("network=resnet21", "network must be one that exists, got 'resnet21'."),
+        ("task=generate", "resnet20 is for the task classify, got task generate."),
+        (
+            "objective=wgan",
+            "the objective of a classifier must be one of cross_entropy",
+        ),
+        ("freeze=true", "freeze trains the head alone, so it needs weights = FILE."),
         ("milestones=[1.5]", "milestones must be epochs such as"),
         ("progressive_sizes=[[3, 16]]", "progressive_sizes must be"),
         ("progressive_sizes=[3]", "progressive_sizes must be"),
@@ -68,6 +78,93 @@ def test_changes_set_keys_and_options():
 def test_a_wrong_change_is_refused_with_its_reason(change, message):
     with pytest.raises(UserError, match=re.escape(message)):
         recipe.load("resnet20-digits", [change])
+
+
+# A value of every key that is not its default, so that no key is left out below.
+OTHER = {
+    "weights": "w.keras", "freeze": True, "image_size": 16, "channels": 3,
+    "resize": "fit", "normalize": False, "vocabulary_size": 99, "skip_top": 1,
+    "max_tokens": 9, "keep_tokens": "ends", "random_windows": 0.5,
+    "word_vectors": True, "text_column": "a", "label_column": "b",
+    "crop_padding": 2, "flip": True, "cutout": 4, "mixup": 0.2, "cutmix": 0.2,
+    "progressive_sizes": [[0, 16]], "beta": 3.0, "beta_warmup_epochs": 1.0,
+    "binarize": True, "critic_steps": 5, "penalty": 1.0, "clip": 0.1,
+    "critic_learning_rate": 0.2, "sample_epochs": 9, "label_smoothing": 0.1,
+    "early_stopping": 3,
+}  # fmt: skip
+TEXTS = {
+    *("vocabulary_size", "skip_top", "max_tokens", "keep_tokens", "random_windows"),
+    *("word_vectors", "text_column", "label_column"),
+}
+LABELS = {
+    *("weights", "freeze", "normalize", "label_smoothing"),
+    *("cutout", "mixup", "cutmix", "progressive_sizes"),
+}
+IMAGES = {"image_size", "channels", "resize", "crop_padding", "flip"}
+# By network, the keys that it uses of those that some networks do not.
+USES = {
+    "resnet20": IMAGES | LABELS | {"early_stopping"},
+    "lstm": IMAGES | LABELS | TEXTS | {"early_stopping"},
+    "autoencoder": IMAGES | {"binarize", "sample_epochs", "early_stopping"},
+    "vae": IMAGES
+    | {"binarize", "sample_epochs", "early_stopping", "beta", "beta_warmup_epochs"},
+    "wgan_gp": IMAGES
+    | {"critic_steps", "critic_learning_rate", "sample_epochs", "penalty"},
+}
+
+
+@pytest.mark.parametrize("network", USES)
+def test_a_key_that_does_not_serve_the_network_is_refused(network):
+    for key, value in OTHER.items():
+        values = MINIMAL | {"network": network, key: value}
+        if key == "freeze":
+            values["weights"] = "w.keras"
+        if key in USES[network]:
+            assert getattr(recipe.build(values), key) == value
+            continue
+        with pytest.raises(UserError, match=f"{key} is for|weights is for"):
+            recipe.build(values)
+
+
+def test_a_key_of_another_objective_is_refused():
+    gan = MINIMAL | {"network": "gan"}
+    assert recipe.build(gan | {"objective": "wgan", "clip": 0.1}).clip == 0.1
+    with pytest.raises(UserError, match="clip is for the objective wgan, got"):
+        recipe.build(gan | {"objective": "gan", "clip": 0.1})
+    with pytest.raises(UserError, match="penalty is for the objective wgan_gp, got"):
+        recipe.build(gan | {"objective": "gan", "penalty": 1.0})
+
+
+def test_a_learning_rate_of_0_is_no_division_by_it():
+    gan = MINIMAL | {"network": "gan", "learning_rate": 0.0}
+    assert recipe.build(gan).learning_rate == 0
+    with pytest.raises(UserError, match="critic_learning_rate needs a learning_rate"):
+        recipe.build(gan | {"critic_learning_rate": 0.1})
+
+
+def test_the_task_and_the_objective_are_the_networks_own():
+    built = recipe.build(MINIMAL | {"network": "vae"})
+    assert (built.task, built.objective) == ("reconstruct", "bernoulli")
+    assert recipe.build(MINIMAL | {"network": "gan"}).objective == "wgan_gp"
+
+
+def test_what_an_earlier_version_let_stand_in_a_run_stands(tmp_path):
+    """But not what is changed in it now."""
+    path = tmp_path / "recipe.toml"
+    path.write_text('network = "resnet20"\ndata = "digits"\nepochs = 2\nbeta = 3.0\n')
+    assert recipe.reopen(path, ["epochs=4"]).beta == 3.0
+    with pytest.raises(UserError, match="clip is for a GAN, resnet20 is a classifier"):
+        recipe.reopen(path, ["clip=0.5"])
+    with pytest.raises(UserError, match="beta is for a VAE"):
+        recipe.load(path)
+
+
+@pytest.mark.parametrize("inputs, key", [("images", "max_tokens"), ("texts", "flip")])
+def test_a_key_for_other_inputs_than_the_data_have_is_refused(inputs, key):
+    lstm = recipe.build(MINIMAL | {"network": "lstm", key: OTHER[key]})
+    with pytest.raises(UserError, match=f"{key} is for .*, and digits has {inputs}"):
+        recipe.check_inputs(lstm, inputs, "digits")
+    recipe.check_inputs(recipe.build(MINIMAL), inputs, "digits")
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest_one():

@@ -183,17 +183,17 @@ def check(key: str, value: Any) -> Any:
     """
     if key not in FIELDS:
         raise UserError(f"unknown key {key!r}. {nearest(key, FIELDS)}")
-    wanted: Any = FIELDS[key].type
+    kind: Any = FIELDS[key].type
     rule: Rule = FIELDS[key].metadata["rule"]
-    if wanted is float and type(value) is int:
+    if kind is float and type(value) is int:
         with contextlib.suppress(OverflowError):
             value = float(value)
-    if type(value) is not wanted:  # isinstance would take True for an int
-        raise UserError(f"{key} must be {wanted.__name__}, got {value!r}.")
+    if type(value) is not kind:  # isinstance would take True for an int
+        raise UserError(f"{key} must be {kind.__name__}, got {value!r}.")
     if rule.choices and value not in rule.choices:
         choices = ", ".join(str(choice) for choice in rule.choices)
         raise UserError(f"{key} must be one of {choices}, got {value!r}.")
-    if wanted in (int, float):
+    if kind in (int, float):
         _check_bounds(key, value, rule)
     if rule.check:
         rule.check(value)
@@ -212,5 +212,5 @@ def _check_bounds(key: str, value: float, rule: Rule) -> None:
     if rule.at_least <= value and rule.above < value < rule.below:
         return
     low = f"at least {rule.at_least:g}" if rule.above < 0 else f"above {rule.above:g}"
-    high = f" and below {rule.below:g}" if rule.below <= 1 else ""
+    high = f" and below {rule.below}" if rule.below < math.inf else ""
     raise UserError(f"{key} must be {low}{high}, got {value}.")

@@ -28,7 +28,7 @@ def load(source: str | pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
         UserError: For an unknown recipe, key, network or choice, a value of the wrong
             type, and a key that the network does not use.
     """
-    return build(_changed(_read(find(source)), changes))
+    return build(_with_changes(_read(find(source)), changes))
 
 
 def reopen(path: pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
@@ -36,9 +36,9 @@ def reopen(path: pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
 
     What an earlier version let stand, a key that the network does not use, stands.
     """
-    kept = _build(_read(path), serving=())
-    changed = _changed(dataclasses.asdict(kept), changes)
-    return _build(changed, serving={key.partition(".")[0] for key in options(changes)})
+    recipe = _build(_read(path), serving=())
+    values = _with_changes(dataclasses.asdict(recipe), changes)
+    return _build(values, serving={key.partition(".")[0] for key in options(changes)})
 
 
 def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
@@ -160,7 +160,7 @@ def _check_served(recipe: Recipe, key: str) -> None:
         raise UserError(f"{key} is for {TEXTS}, {recipe.network} takes {IMAGES}.")
 
 
-def _changed(values: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+def _with_changes(values: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
     for key, value in options(changes).items():
         table, _, option = key.partition(".")
         if not option:

@@ -93,8 +93,8 @@ def _draw(
     steps: Sequence[int] | np.ndarray,
     shape: tuple[int, ...],
 ) -> np.ndarray:
-    drawn = np.empty((len(steps), *shape), np.float32)
-    for row, step in zip(drawn, steps):
+    numbers = np.empty((len(steps), *shape), np.float32)
+    for row, step in zip(numbers, steps):
         source = generator(seed, stream, int(step))
         getattr(source, distribution)(out=row, dtype=np.float32)
-    return drawn
+    return numbers

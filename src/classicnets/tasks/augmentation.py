@@ -5,6 +5,8 @@ so they are the same on every backend and need no state; the pixels change on th
 device, inside the compiled step.
 """
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -42,7 +44,7 @@ def draw(recipe: Recipe, side: tuple[int, int], steps: int, *, epoch: int) -> di
     return draws
 
 
-def augment(images, draws, *, crop_padding):
+def augment(images: Any, draws: dict, *, crop_padding: int) -> Any:
     """Pad with black, crop at random, and mirror, in one gather.
 
     Args:
@@ -66,13 +68,13 @@ def augment(images, draws, *, crop_padding):
     return pixels * ops.cast(inside[..., None], images.dtype)
 
 
-def cut_out(images, hole, *, size):
+def cut_out(images: Any, hole: Any, *, size: int) -> Any:
     """Set a square of each normalized image to 0, its channel's mean (1708.04552).
 
     Args:
         images: (batch, height, width, channels) with mean 0.
         hole: (batch, 2): row and column of the square's centre.
-        size: Pixels a side; what lies outside the image is lost.
+        size: Pixels per side; what lies outside the image is lost.
     """
     rows = ops.arange(images.shape[1], dtype="int32") - hole[:, :1] + size // 2
     columns = ops.arange(images.shape[2], dtype="int32") - hole[:, 1:] + size // 2
@@ -80,7 +82,7 @@ def cut_out(images, hole, *, size):
     return images * ops.cast(~inside[..., None], images.dtype)
 
 
-def mix(images, targets, draws):
+def mix(images: Any, targets: Any, draws: dict) -> tuple[Any, Any]:
     """Mix each example with the one before it: mixup (1710.09412), CutMix (1905.04899).
 
     Args:
@@ -103,11 +105,13 @@ def mix(images, targets, draws):
     return images, share * targets + (1.0 - share) * ops.roll(targets, 1, axis=0)
 
 
-def _within(positions, length):
+def _within(positions: Any, length: Any) -> Any:
     return (positions >= 0) & (positions < length)
 
 
-def _draw_mix(recipe, side, steps, random):
+def _draw_mix(
+    recipe: Recipe, side: tuple[int, int], steps: int, random: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Draw shares and boxes; where both are asked for, each step draws one of them."""
     alphas = [alpha for alpha in (recipe.mixup, recipe.cutmix) if alpha]
     use_cutmix = np.full(steps, bool(recipe.cutmix))

@@ -1,6 +1,7 @@
-"""Classification: a network that returns logits, and one label an example."""
+"""Classification: a network that returns logits, and one label per example."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -42,7 +43,7 @@ class Classify:
         full = splits.input_shape[0]  # the loop asks for it as 0
         sizes = {0, *(size for _, size in recipe.progressive_sizes)} - {full}
         self._networks = {size: self._for_size(size) for size in sizes}
-        self._steps: dict = {}  # the compiled step by image size
+        self._steps: dict[int, Callable] = {}  # by image size
         self._forward: Callable | None = None
 
     # -- learning ------------------------------------------------------------
@@ -68,7 +69,7 @@ class Classify:
         batches = {**batches, "label": labels, **self.inputs.rows(batches)}
         return self._steps[image_size](self.inputs.arrays, batches, steps)
 
-    def _for_size(self, image_size):
+    def _for_size(self, image_size: int) -> keras.Model:
         shape = self.splits.input_shape
         if image_size:
             shape = (image_size, image_size, shape[-1])
@@ -80,22 +81,24 @@ class Classify:
                 f" take {image_size}x{image_size}."
             ) from None
 
-    def _compile(self, image_size):
+    def _compile(self, image_size: int) -> Callable:
         network = self._networks[image_size]
 
-        def step(arrays, batch):
+        def step(arrays: dict, batch: dict) -> dict:
             return self._step(network, arrays, batch, image_size)
 
         return engine.compile_steps(step, self.state, self.logs)
 
-    def _step(self, network, arrays, batch, image_size):
+    def _step(
+        self, network: keras.Model, arrays: dict, batch: dict, image_size: int
+    ) -> dict:
         """Prepare, forward, loss, gradients, update."""
         recipe = self.recipe
         targets = ops.one_hot(batch["label"], self.classes, dtype="float32")
         inputs, targets = self.inputs.prepare(arrays, batch, targets, image_size)
         targets = objectives.smooth(targets, recipe.label_smoothing)
 
-        def loss_function():
+        def loss_function() -> tuple[Any, tuple]:
             logits = ops.cast(network(inputs, training=True), "float32")
             loss = objectives.cross_entropy(logits, targets)
             return self.optimizer.scale_loss(loss), (loss, logits)
@@ -124,10 +127,10 @@ class Classify:
             size = min(self.recipe.evaluation_batch_size, len(raw))
             return in_batches(lambda batch: forward({}, {"raw": batch}), raw, size)
 
-    def _compile_forward(self):
+    def _compile_forward(self) -> Callable:
         network = self._networks[0]
 
-        def forward(arrays, batch):
+        def forward(arrays: dict, batch: dict) -> Any:
             logits = network(self.inputs.scale(batch["raw"]), training=False)
             return ops.cast(logits, "float32")
 

@@ -1,6 +1,8 @@
 """Generation: a generator learns to make images that a critic takes for real ones."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -70,9 +72,9 @@ class Generate:
 
     def draws(self, steps: int, epoch: int) -> dict[str, np.ndarray]:
         """Draw the augmentation of an epoch: (steps, critic_steps, batch, ...)."""
-        found = self.inputs.draws(steps * self.recipe.critic_steps, epoch)
+        draws = self.inputs.draws(steps * self.recipe.critic_steps, epoch)
         return {
-            key: rows.reshape(steps, -1, *rows.shape[1:]) for key, rows in found.items()
+            key: rows.reshape(steps, -1, *rows.shape[1:]) for key, rows in draws.items()
         }
 
     def train(
@@ -95,17 +97,19 @@ class Generate:
         turns, batch = self.batch_shape
         # The last row of noise is the generator's own.
         shape = (turns + 1, batch, self.latent_size)
-        fed = {
+        inputs = {
             **batches,
             **self.inputs.rows(batches),
             "noise": streams.normal(recipe.seed, Stream.NOISE, step, shape),
         }
         if "penalty" in self.objective.uses:
-            fed["mix"] = streams.uniform(recipe.seed, Stream.MIX, step, (turns, batch))
-        return self._steps(self.inputs.arrays, fed, steps)
+            inputs["mix"] = streams.uniform(
+                recipe.seed, Stream.MIX, step, (turns, batch)
+            )
+        return self._steps(self.inputs.arrays, inputs, steps)
 
-    def _step(self, arrays, batch):
-        """Several steps of the critic, each on fresh images, then one of the generator.
+    def _step(self, arrays: dict, batch: dict) -> dict:
+        """Take the critic's steps, each on new images, then one of the generator.
 
         Algorithm 1 of all three papers.
         """
@@ -128,12 +132,12 @@ class Generate:
         )
         return logs | self._generator_step(batch["noise"][turns])
 
-    def _critic_step(self, arrays, batch):
+    def _critic_step(self, arrays: dict, batch: dict) -> dict:
         real = self.inputs.augmented(arrays, batch)
         fake = ops.cast(self._generate(batch["noise"], training=True), "float32")
         fake = ops.stop_gradient(fake)
 
-        def loss_function():
+        def loss_function() -> tuple[Any, dict]:
             loss = self.critic_loss(self._scores(real), self._scores(fake))
             logs = {"critic_loss": loss, "distance": -loss}
             if "penalty" in self.objective.uses:
@@ -144,32 +148,38 @@ class Generate:
                 logs |= {"critic_loss": loss, "penalty": penalty}
             return loss, {key: logs[key] for key in self.objective.logs}
 
-        variables = self.critic.trainable_variables
-        (_, logs), gradients = engine.value_and_gradients(
-            loss_function, variables, self.state
-        )
-        engine.apply_gradients(self.critic_optimizer, gradients, variables)
+        logs = self._update(self.critic, self.critic_optimizer, loss_function)
         if "clip" in self.objective.uses:
             limit = self.recipe.clip
-            for variable in variables:
+            for variable in self.critic.trainable_variables:
                 variable.assign(ops.clip(variable, -limit, limit))
         return logs
 
-    def _generator_step(self, noise):
-        def loss_function():
+    def _generator_step(self, noise: Any) -> dict:
+        def loss_function() -> tuple[Any, Any]:
             fake = self._generate(noise, training=True)
             loss = self.generator_loss(self._scores(fake))
             return loss, loss
 
-        variables = self.generator.trainable_variables
-        (_, loss), gradients = engine.value_and_gradients(
-            loss_function, variables, self.state
-        )
-        engine.apply_gradients(self.generator_optimizer, gradients, variables)
+        loss = self._update(self.generator, self.generator_optimizer, loss_function)
         self.averages.update()
         return {"generator_loss": loss}
 
-    def _scores(self, images):
+    def _update(
+        self,
+        network: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        loss_function: Callable[[], tuple[Any, Any]],
+    ) -> Any:
+        """Take one step of an optimizer; return what the loss returns beside itself."""
+        variables = network.trainable_variables
+        (_, extras), gradients = engine.value_and_gradients(
+            loss_function, variables, self.state
+        )
+        engine.apply_gradients(optimizer, gradients, variables)
+        return extras
+
+    def _scores(self, images: Any) -> Any:
         return ops.cast(self.critic(images, training=True), "float32")
 
     # -- judging -------------------------------------------------------------
@@ -197,7 +207,7 @@ class Generate:
                 lambda rows: self._sample({}, {"noise": rows}), noise, size
             )
 
-    def _pixels(self, arrays, batch):
+    def _pixels(self, arrays: dict, batch: dict) -> Any:
         images = self._generate(batch["noise"], training=False)
         return plain.pixels(images, log_odds=False)
 

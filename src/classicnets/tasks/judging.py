@@ -1,33 +1,25 @@
-"""How good a generator is: FID and KID; and the binary images that VAEs are judged on.
+"""How generators are judged: FID and KID of images; and pixels drawn as black or white.
 
-FID and KID compare features of real and of generated images, and mean nothing without
-the features' name: `features` are this project's own and comparable only within it.
-Sampling here uses the raw stream of Philox, as `data` does, and so never changes.
+What is drawn here uses the raw words of a stream, as `data` does, and so never changes.
 """
 
-import contextlib
 import functools
-import json
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import safetensors
-from keras import ops
-from safetensors.numpy import load_file
 
-from classicnets import engine, networks, streams
+from classicnets import streams
 from classicnets.data import Rows
-from classicnets.data.images.decoding import resize_array
 from classicnets.errors import UserError
 from classicnets.streams import Stream
-
-FEATURES = "resnet20-cifar100 (64 features, this project's own)"
-INCEPTION_FEATURES = "inception-v3 (2,048 features, Keras's network)"
-FEATURES_FILE = Path(__file__).with_name("features.safetensors")
+from classicnets.tasks.features import (
+    FEATURES,
+    INCEPTION_FEATURES,
+    features,
+    inception_features,
+)
 
 
 class ImageJudge:
@@ -182,65 +174,20 @@ def kid(
     if size == len(real) == len(fake):
         subsets = 1  # every further one would be the same
     stream = streams.philox(seed, Stream.SUBSET)
-    found = [
+    estimates = [
         _squared_discrepancy(
             real[_draw(stream, len(real), size)], fake[_draw(stream, len(fake), size)]
         )
         for _ in range(subsets)
     ]
-    return float(np.mean(found)), float(np.std(found))
-
-
-def features(images: np.ndarray | Rows) -> np.ndarray:
-    """Return what our ResNet-20, trained on CIFAR-100, sees in images.
-
-    The means of its last 64 feature maps, after the last ReLU. FID and KID on them
-    cannot be compared to published ones, which use another network: `FEATURES` names
-    them. Computed in float32 whatever the precision of the process.
-
-    Args:
-        images: (n, height, width, 1 or 3) uint8. Other sizes than 32x32 are stretched
-            to it, antialiased; grey becomes RGB.
-
-    Returns:
-        (n, 64) float32.
-
-    Raises:
-        UserError: For arrays that are no such images.
-    """
-    return _extract(_small_network(), images, image_size=32, batch_size=500)
-
-
-def inception_features(
-    images: np.ndarray | Rows, weights_path: str | Path
-) -> np.ndarray:
-    """Return the pooled features of Keras's InceptionV3.
-
-    It is not the TensorFlow graph of 2015 that published numbers come from, nor is the
-    resizing theirs: the numbers are near those and not the same.
-
-    Args:
-        images: (n, height, width, 1 or 3) uint8, stretched to 299x299, antialiased.
-        weights_path: Weights without the head, as `keras.applications.InceptionV3`
-            takes them: `inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5`.
-
-    Returns:
-        (n, 2048) float32.
-
-    Raises:
-        UserError: For arrays that are no such images, or a file that is missing.
-    """
-    if not Path(weights_path).is_file():
-        raise UserError(f"weights must be an existing file, got {weights_path}.")
-    forward = _inception(str(weights_path))
-    return _extract(forward, images, image_size=299, batch_size=50)
+    return float(np.mean(estimates)), float(np.std(estimates))
 
 
 def binarize(images: np.ndarray | Rows, seed: int) -> np.ndarray:
     """Draw black or white pixels, white with a probability of value / 255.
 
-    One seed, kept for good, is the static kind of binarized MNIST; a new seed an epoch
-    the dynamic kind, after Salakhutdinov & Murray 2008 (see arXiv:1509.00519, app. D).
+    One seed for good is the static kind of binarized MNIST; a new seed per epoch the
+    dynamic kind, after Salakhutdinov & Murray 2008 (see arXiv:1509.00519, app. D).
 
     Args:
         images: (n, height, width, channels) uint8.
@@ -268,7 +215,7 @@ def _squared_discrepancy(x: np.ndarray, y: np.ndarray) -> float:
     """Return the unbiased estimate (1801.01401, eq. 4) for (m, d) and (m, d)."""
     count, size = x.shape
 
-    def kernel(a, b):
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         k = a @ b.T / size + 1.0
         return k * k * k  # k**3 takes ten times as long
 
@@ -277,7 +224,9 @@ def _squared_discrepancy(x: np.ndarray, y: np.ndarray) -> float:
     return float(within - 2.0 * kernel(x, y).mean())
 
 
-def _kid_of_halves(real, fake, seed):
+def _kid_of_halves(
+    real: np.ndarray, fake: np.ndarray, seed: int
+) -> tuple[float, float]:
     # Subsets of all the images would all be the same one.
     half = max(2, min(len(real), len(fake)) // 2)
     return kid(real, fake, subset_size=min(1000, half), seed=seed)
@@ -285,87 +234,19 @@ def _kid_of_halves(real, fake, seed):
 
 def _check_features(*sets: np.ndarray) -> list[np.ndarray]:
     """Return the two sets in float64."""
-    found = [np.asarray(x, np.float64) for x in sets]
-    shapes = [x.shape for x in found]
+    pair = [np.asarray(x, np.float64) for x in sets]
+    shapes = [x.shape for x in pair]
     fit = all(len(shape) == 2 and shape[0] >= 2 for shape in shapes)
     if not fit or shapes[0][1] != shapes[1][1]:
         raise UserError(
             "features must be (n, d) with n >= 2 and the same d, got "
             f"{shapes[0]} and {shapes[1]}."
         )
-    if not all(np.isfinite(x).all() for x in found):
+    if not all(np.isfinite(x).all() for x in pair):
         raise UserError("features must be finite, got NaN or infinity.")
-    return found
+    return pair
 
 
 def _draw(stream: np.random.Philox, count: int, size: int) -> np.ndarray:
     """Return `size` different numbers below `count`, in a random order."""
     return np.argsort(stream.random_raw(count), kind="stable")[:size]
-
-
-def _extract(forward, images, *, image_size: int, batch_size: int) -> np.ndarray:
-    """Apply `forward` to batches of one size, resized; the last one is padded."""
-    shape, kind = images.shape, images.dtype
-    if len(shape) != 4 or shape[-1] not in (1, 3) or kind != np.uint8 or not shape[0]:
-        raise UserError(
-            f"images must be (n, height, width, 1 or 3) uint8, got {shape} {kind}."
-        )
-    size = min(batch_size, len(images))
-    rows = []
-    for first in range(0, len(images), size):
-        batch = np.asarray(images[first : first + size])
-        pixels = resize_array(batch, image_size, 3, "stretch")
-        padding = [(0, size - len(batch)), (0, 0), (0, 0), (0, 0)]
-        rows.append(forward({}, {"pixels": np.pad(pixels, padding)})[: len(batch)])
-    return np.concatenate(rows)
-
-
-@functools.cache
-def _small_network() -> Callable:
-    """Compile pixels (batch, 32, 32, 3) uint8 -> features (batch, 64)."""
-    weights = load_file(FEATURES_FILE)
-    with safetensors.safe_open(FEATURES_FILE, framework="numpy") as file:
-        header = file.metadata()
-    with _set_apart():
-        network = networks.create(header["network"], (32, 32, 3), None)
-        for variable in network.variables:
-            variable.assign(weights.pop(variable.path).astype("float32"))
-        fast = engine.rebuild(network, (32, 32, 3))
-    scaling = [np.float32(json.loads(header[key])) for key in ("scale", "offset")]
-
-    def forward(arrays, batch):
-        scale, offset = map(ops.convert_to_tensor, scaling)
-        x = ops.cast(batch["pixels"], "float32") * scale + offset
-        return ops.mean(fast(x, training=False), axis=(1, 2))
-
-    return engine.compile_function(forward, network.variables)
-
-
-@functools.lru_cache(maxsize=1)
-def _inception(weights_path: str) -> Callable:
-    """Compile pixels (batch, 299, 299, 3) uint8 -> features (batch, 2048)."""
-    with _set_apart():
-        network = keras.applications.InceptionV3(
-            weights=weights_path,
-            include_top=False,
-            pooling="avg",
-            input_shape=(299, 299, 3),
-        )
-
-    def forward(arrays, batch):
-        x = ops.cast(batch["pixels"], "float32") / 127.5 - 1.0
-        return network(x, training=False)
-
-    return engine.compile_function(forward, network.variables)
-
-
-@contextlib.contextmanager
-def _set_apart() -> Iterator[None]:
-    """Build in float32, and leave the precision and the random numbers of others."""
-    policy, numbers = keras.config.dtype_policy(), random.getstate()
-    keras.config.set_dtype_policy("float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
-        random.setstate(numbers)  # Keras draws the seeds of its initializers from it

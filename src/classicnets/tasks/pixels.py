@@ -1,5 +1,7 @@
 """Images on their way into a network: augmented and scaled inside the compiled step."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -35,7 +37,7 @@ class Pixels:
             )
         else:
             self.mean, self.deviation = _channel_statistics(train, recipe.normalize)
-        self.arrays = {}
+        self.arrays: dict = {}
         if train.inputs.nbytes <= engine.DEVICE_BYTES:
             self.arrays = {"image": engine.to_device(np.asarray(train.inputs))}
 
@@ -62,14 +64,16 @@ class Pixels:
         flat = self.images[index.reshape(-1)]
         return {"image": flat.reshape(*index.shape, *flat.shape[1:])}
 
-    def prepare(self, arrays, batch, targets, image_size):
+    def prepare(
+        self, arrays: dict, batch: dict, targets: Any, image_size: int
+    ) -> tuple[Any, Any]:
         """Return one step's inputs and targets.
 
         Args:
             arrays: What lies on the device.
             batch: One step of `draws` and `rows`, and the `index` of its examples.
             targets: (batch, classes), each row a distribution.
-            image_size: Pixels a side that images are resized to; 0: their own.
+            image_size: Pixels per side that images are resized to; 0: their own.
         """
         images = self.augmented(arrays, batch)
         if "hole" in batch:
@@ -80,7 +84,7 @@ class Pixels:
             images = ops.image.resize(images, (image_size, image_size), antialias=True)
         return images, targets
 
-    def augmented(self, arrays, batch):
+    def augmented(self, arrays: dict, batch: dict) -> Any:
         """Return one step's images, cropped, mirrored and scaled; see `prepare`."""
         if "image" in batch:
             images = batch["image"]
@@ -90,7 +94,7 @@ class Pixels:
         images = augmentation.augment(images, batch, crop_padding=crop_padding)
         return self.scale(images)
 
-    def scale(self, images):
+    def scale(self, images: Any) -> Any:
         """Return pixels in 0..255 as the network takes them."""
         # PyTorch's tensors do not mix with NumPy's arrays.
         mean, deviation = map(ops.convert_to_tensor, (self.mean, self.deviation))
@@ -101,7 +105,9 @@ class Pixels:
         return plain.with_scaling(network, self.mean, self.deviation)
 
 
-def _channel_statistics(train: Examples, normalize: bool):
+def _channel_statistics(
+    train: Examples, normalize: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and deviation (channels,) of pixels in [0, 1], from 20,000 images."""
     channels = train.inputs.shape[-1]
     if not normalize:

@@ -1,5 +1,7 @@
 """Reconstruction: an autoencoder or a VAE learns images by giving them back."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -20,7 +22,7 @@ PAIRS = 16  # originals and reconstructions in a picture
 class Reconstruct:
     """Minimizes the reconstruction error, of a VAE plus the KL divergence: the ELBO.
 
-    Kingma & Welling 2013 (1312.6114), eq. 10 with one draw of the code an image.
+    Kingma & Welling 2013 (1312.6114), eq. 10 with one draw of the code per image.
     """
 
     def __init__(self, network: keras.Model, recipe: Recipe, splits: Splits):
@@ -62,30 +64,30 @@ class Reconstruct:
             image_size: Unused: images keep their size.
 
         Returns:
-            The sums of `logs` over the steps, in nats an image.
+            The sums of `logs` over the steps, in nats per image.
         """
         recipe, step = self.recipe, first + np.arange(len(batches["index"]))
         rise = step / self.warmup_steps if self.warmup_steps else np.ones(len(step))
-        fed = {
+        inputs = {
             **batches,
             **self.inputs.rows(batches),
             "beta": (recipe.beta * np.minimum(rise, 1.0)).astype("float32"),
         }
         if self.judge.is_vae:
             codes = (recipe.batch_size, self.judge.latent_size)
-            fed["noise"] = streams.normal(recipe.seed, Stream.NOISE, step, codes)
+            inputs["noise"] = streams.normal(recipe.seed, Stream.NOISE, step, codes)
         if recipe.binarize:
             pixels = (recipe.batch_size, *self.inputs.images.shape[1:])
-            fed["level"] = streams.uniform(recipe.seed, Stream.GREY, step, pixels)
-        return self._steps(self.inputs.arrays, fed, steps)
+            inputs["level"] = streams.uniform(recipe.seed, Stream.GREY, step, pixels)
+        return self._steps(self.inputs.arrays, inputs, steps)
 
-    def _step(self, arrays, batch):
+    def _step(self, arrays: dict, batch: dict) -> dict:
         """Encode, draw a code, decode, update."""
         images = self.inputs.augmented(arrays, batch)
         if self.recipe.binarize:
             images = ops.cast(batch["level"] < images, "float32")
 
-        def loss_function():
+        def loss_function() -> tuple[Any, tuple]:
             noise = batch.get("noise")
             terms = self.judge.elbo_terms(images, noise, training=True)
             reconstruction, kl = map(ops.mean, terms)
@@ -104,7 +106,7 @@ class Reconstruct:
     # -- judging -------------------------------------------------------------
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """Return `logs` on the validation split, nats an image, with beta = 1."""
+        """Return `logs` on the validation split, nats per image, with beta = 1."""
         with self.averages.in_use():
             means = self.judge.terms(self.splits.validation.inputs).mean(axis=0)
         values = (means.sum(), *means)
@@ -121,21 +123,23 @@ class Reconstruct:
         originals = np.asarray(self.splits.validation.inputs[:PAIRS])
         with self.averages.in_use():
             codes = self._encode({}, {"raw": originals})
-            shown = {
+            pictures = {
                 "originals": originals,
                 "reconstructions": self._decode({}, {"code": codes}),
             }
             if self.judge.is_vae:
                 source = streams.generator(self.recipe.seed, Stream.SHOWN)
                 codes = source.standard_normal((SAMPLES, self.judge.latent_size))
-                shown["samples"] = self._decode({}, {"code": codes.astype("float32")})
-        return shown
+                pictures["samples"] = self._decode(
+                    {}, {"code": codes.astype("float32")}
+                )
+        return pictures
 
-    def _means(self, arrays, batch):
+    def _means(self, arrays: dict, batch: dict) -> Any:
         codes = self.judge.encoder(self.inputs.scale(batch["raw"]), training=False)
         return ops.cast(codes[0] if self.judge.is_vae else codes, "float32")
 
-    def _pixels(self, arrays, batch):
+    def _pixels(self, arrays: dict, batch: dict) -> Any:
         log_odds = self.judge.decoder(batch["code"], training=False)
         return plain.pixels(log_odds, log_odds=True)
 

@@ -1,5 +1,7 @@
 """Texts on their way into a network: batches no longer than their longest text."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -70,11 +72,13 @@ class Tokens:
             tokens[moved] = everything[first[moved, None] + np.arange(most)]
         return {"tokens": trim(tokens).reshape(*batches["index"].shape, -1)}
 
-    def prepare(self, arrays, batch, targets, image_size):
+    def prepare(
+        self, arrays: dict, batch: dict, targets: Any, image_size: int
+    ) -> tuple[Any, Any]:
         """Return one step's inputs and targets."""
         return batch["tokens"], targets
 
-    def scale(self, tokens):
+    def scale(self, tokens: Any) -> Any:
         """Return the tokens: networks take them as they are."""
         return tokens
 
