@@ -61,7 +61,7 @@ def test_changes_set_keys_and_options():
         ("learning_rate=nan", "learning_rate must be finite, got nan."),
         ("validation_fraction=0", "validation_fraction must be above 0 and below 1"),
         ("channels=2", "channels must be one of 0, 1, 3, got 2."),
-        (f"seed={2**63}", "seed must be at least 0 and below {2**63}, got"),
+        (f"seed={2**63}", f"seed must be at least 0 and below {2**63}, got"),
         ("network=resnet21", "network must be one that exists, got 'resnet21'."),
         ("task=generate", "resnet20 is for the task classify, got task generate."),
         (
