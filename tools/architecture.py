@@ -157,15 +157,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
-    drawn = drawing(arrows())
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        if check and on_page(text, drawn) != text:
-            sys.exit(
-                f"{page.name} is not as the imports are: {__doc__.splitlines()[2]}"
-            )
         if not check:
-            page.write_text(on_page(text, drawn), encoding="utf-8")
+            write(page, on_page(text).encode())
+        elif on_page(text) != text:
+            sys.exit(f"{page} is not as the code is: python tools/architecture.py")
 
 
 if __name__ == "__main__":
