@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import classicnets as cn
 from classicnets import recipe
 from classicnets.errors import UserError
 
@@ -165,6 +166,23 @@ def test_a_key_for_other_inputs_than_the_data_have_is_refused(inputs, key):
     with pytest.raises(UserError, match=f"{key} is for .*, and digits has {inputs}"):
         recipe.check_inputs(lstm, inputs, "digits")
     recipe.check_inputs(recipe.build(MINIMAL), inputs, "digits")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "resnet21"}, "Did you mean 'resnet32'"),
+        ({"mixup": 0.2, "network": "vae"}, "mixup is for a classifier, vae is a VAE"),
+        ({"network_options": {"stm": "small"}}, "resnet20 has no option 'stm'"),
+    ],
+)
+def test_what_does_not_fit_the_network_is_refused_before_data_are_opened(
+    changes, message, tmp_path
+):
+    values = {**MINIMAL, "data": str(tmp_path / "nowhere.npz"), **changes}
+    with pytest.raises(UserError, match=message):
+        cn.train(recipe.build(values), runs=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest_one():
