@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from classicnets import data
-from classicnets.data.examples import split
+from classicnets.data.examples import Examples
 from classicnets.data.reading import decode_text
+from classicnets.data.splitting import Source, split
 from classicnets.data.texts.splits import number_labels
 from classicnets.errors import UserError
 
@@ -118,20 +119,14 @@ def test_a_missing_validation_is_carved_from_train_alone(table):
 
 def test_texts_and_lengths_are_carved_with_their_inputs():
     numbers = np.arange(40)
-    splits = split(
-        name="made",
-        class_names=("a", "b"),
+    examples = Examples(
         inputs=numbers.reshape(-1, 1),
         labels=numbers % 2,
-        validation=None,
-        open_test=None,
-        validation_fraction=0.25,
-        split_seed=0,
-        fingerprint="",
-        notes=(),
         texts=[str(number) for number in numbers],
         lengths=numbers.astype(np.int32),
     )
+    source = Source("made", ("a", "b"), examples, fingerprint="")
+    splits = split(source, data.Options(validation_fraction=0.25))
     for part in (splits.train, splits.validation, splits.open_test()):
         rows = np.asarray(part.inputs).ravel()
         assert part.texts == [str(row) for row in rows]
