@@ -2,7 +2,7 @@
 
     python tests/fuzzing.py --inputs 20000
 
-Inputs are small whole files with damaged bytes, or with other parts: a number of a
+Inputs are small intact files with damaged bytes, or with other parts: a number of a
 header, a value of a JSON object, a cell. A reader must return or refuse an input by a
 UserError of one line, within 10 s, with at most 1 GiB. It reads in a process of its
 own: what crashes or hangs is killed, counted and gone on from.
@@ -127,8 +127,8 @@ def work(name: str, wanted: int, seed: int, folder: Path, pipe: Any) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     reader = READERS[name]
     try:
-        # First whole files: they must be taken, and bring in what is imported late.
-        for content in reader.whole():
+        # First intact files: they must be taken, and bring in what is imported late.
+        for content in reader.intact():
             accepts(reader, content, folder)
         inputs = inputs_of(reader)
     except Exception:
@@ -190,11 +190,11 @@ def accepts(reader: Reader, content: bytes, folder: Path) -> bool:
 
 
 def inputs_of(reader: Reader) -> st.SearchStrategy[bytes]:
-    """All inputs of a reader: whole files with damaged bytes, and its others."""
-    whole = reader.whole()
-    files = st.sampled_from(whole)
+    """All inputs of a reader: intact files with damaged bytes, and its others."""
+    intact = reader.intact()
+    files = st.sampled_from(intact)
     damaged = st.builds(damage, files, files, SEEDS)
-    others = [other(whole) for other in reader.others]
+    others = [other(intact) for other in reader.others]
     return st.one_of(damaged, *others)
 
 

@@ -1,4 +1,4 @@
-"""Inputs of a fuzzed reader: whole files with damaged bytes, or with other parts."""
+"""Inputs of a fuzzed reader: intact files with damaged bytes, or with other parts."""
 
 import ast
 import csv
@@ -82,7 +82,7 @@ def extreme(broken: bytearray, start: int, source: random.Random) -> None:
 
 
 def members(valid: list[bytes]) -> st.SearchStrategy[bytes]:
-    """Archives that are whole, with a damaged member."""
+    """Archives that are intact, with a damaged member."""
 
     def build(content: bytes, number: int) -> bytes:
         files = unzipped(content)
@@ -131,8 +131,8 @@ def chunks(valid: list[bytes]) -> st.SearchStrategy[bytes]:
 
 def with_value(content: bytes, place: int, value: Any) -> bytes:
     """JSON with one of its values replaced."""
-    whole = [json.loads(content)]
-    places: list[tuple[Any, Any]] = [(whole, 0)]
+    holder = [json.loads(content)]
+    places: list[tuple[Any, Any]] = [(holder, 0)]
     for container, key in places:
         inner = container[key]
         if isinstance(inner, dict):
@@ -141,7 +141,7 @@ def with_value(content: bytes, place: int, value: Any) -> bytes:
             places += [(inner, number) for number in range(len(inner))]
     container, key = places[place % len(places)]
     container[key] = value
-    return json.dumps(whole[0]).encode()
+    return json.dumps(holder[0]).encode()
 
 
 def values(valid: list[bytes]) -> st.SearchStrategy[bytes]:

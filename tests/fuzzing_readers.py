@@ -1,4 +1,4 @@
-"""The readers of a user's files, with small whole files of the kind of each."""
+"""The readers of a user's files, with small intact files of the kind of each."""
 
 import contextlib
 import importlib.util
@@ -30,16 +30,16 @@ class Reader:
     """What reads a kind of files.
 
     Args:
-        file: the path of the input below a folder, which is empty at first and stays.
-        whole: makes small files that are as they should be.
-        read: takes the path.
-        others: strategies of more inputs, given the whole files.
-        share: of the inputs, where 1 is usual; slow readers get fewer.
-        refusal: the exception that refuses an input.
+        file: The path of the input below a folder, which is empty at first and stays.
+        intact: Makes small files that are as they should be.
+        read: Takes the path.
+        others: Strategies of more inputs, given the intact files.
+        share: Of the inputs, where 1 is usual; slow readers get fewer.
+        refusal: The exception that refuses an input.
     """
 
     file: str
-    whole: Callable[[], list[bytes]]
+    intact: Callable[[], list[bytes]]
     read: Callable[[Path], Any]
     others: tuple[Callable[[list[bytes]], st.SearchStrategy[bytes]], ...] = ()
     share: float = 1
@@ -137,11 +137,8 @@ def texts() -> list[bytes]:
 
 
 def tokenizers() -> list[bytes]:
-    from classicnets.data.texts.vocabulary import (
-        build_vocabulary,
-        split_words,
-        word_rules,
-    )
+    from classicnets.data.texts.vocabulary import build_vocabulary
+    from classicnets.data.texts.words import split_words, word_rules
 
     words = split_words(word_rules(), TEXTS)
     return [
@@ -271,12 +268,12 @@ def cached(file: str) -> Callable[[Path], None]:
         picture, cache = path.parent / "root" / "a" / "0.png", path.parent / "cache"
         read_picture_folder(picture)  # fills the cache where something was damaged
         kept = next((cache / "folders").glob(file))
-        whole = kept.read_bytes()
+        intact = kept.read_bytes()
         kept.write_bytes(path.read_bytes())
         try:
             read_picture_folder(picture)
         finally:
-            kept.write_bytes(whole)
+            kept.write_bytes(intact)
 
     return read
 
@@ -317,12 +314,12 @@ def read_checkpoint(path: Path) -> None:
 
 
 def read_weights(path: Path) -> None:
-    from classicnets.weights import transfer as convert
+    from classicnets.weights.loading import load_weights
 
     try:
-        convert.load_weights(network(), path)
+        load_weights(network(), path)
     except ValueError as error:
-        # A training makes a UserError of it; what names no file is no refusal.
+        # A training run makes a UserError of it; what names no file is no refusal.
         if path.name not in str(error):
             raise AssertionError(f"a refusal that names no file: {error!r}") from error
         raise
@@ -358,7 +355,7 @@ RUNS: dict[str, dict[str, Callable[[], bytes]]] = {
         "tokenizer.json": lambda: tokenizers()[0],
     },
     "gan": {
-        "recipe.toml": lambda: RECIPE + b'task = "generate"\n',
+        "recipe.toml": lambda: RECIPE.replace(b"resnet20", b"wgan_gp"),
         "metrics.json": lambda: plain(
             test={"examples": 9, "fid": 3.5, "kid": 0.1, "kid_deviation": 0.01}
         ),
@@ -480,9 +477,9 @@ READERS = {
     ),
     **{
         f"weights, {ending}": Reader(
-            f"weights{ending}", whole, read_weights, others, 0.4, ValueError
+            f"weights{ending}", intact, read_weights, others, 0.4, ValueError
         )
-        for ending, whole, others in (
+        for ending, intact, others in (
             (".keras", saved("model.keras"), (inputs.members, inputs.configs)),
             (".weights.h5", saved("model.weights.h5"), ()),
             (".safetensors", safetensors, (inputs.headers,)),

@@ -20,9 +20,9 @@ sys.path.pop()
 
 
 @pytest.mark.parametrize("name", fuzzing.READERS)
-def test_a_reader_takes_whole_files_and_takes_or_refuses_others(name, tmp_path):
+def test_a_reader_takes_intact_files_and_takes_or_refuses_others(name, tmp_path):
     reader = fuzzing.READERS[name]
-    for content in reader.whole():
+    for content in reader.intact():
         assert fuzzing.accepts(reader, content, tmp_path)
 
     examples = max(5, round(30 * reader.share))
@@ -69,7 +69,7 @@ def test_a_label_beyond_the_number_of_images_names_no_classes(tiny_set, tmp_path
 def test_a_model_larger_than_its_weights_is_refused(tmp_path):
     inputs = importlib.import_module("fuzzing_inputs")
     reader = fuzzing.READERS["model.keras"]
-    files = inputs.unzipped(reader.whole()[0])
+    files = inputs.unzipped(reader.intact()[0])
     config = files["config.json"].replace(b'"units": 3', b'"units": 300000000')
     assert config != files["config.json"]
     path = tmp_path / reader.file
@@ -107,8 +107,8 @@ def test_half_a_surrogate_pair_in_a_label_becomes_a_sign(tmp_path):
 
 def test_a_tokenizer_with_a_gap_in_its_numbers_is_refused(tmp_path):
     reader = fuzzing.READERS["tokenizer.json"]
-    content = reader.whole()[0].replace(b'"film":2', b'"film":2147483648')
-    assert content != reader.whole()[0]
+    content = reader.intact()[0].replace(b'"film":2', b'"film":2147483648')
+    assert content != reader.intact()[0]
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(UserError, match=r"0, 1, 2, \.\.\. without a gap"):
         data.load_tokenizer(tmp_path / "tokenizer.json")

@@ -209,7 +209,7 @@ WRONG = {
     ),
     "a label too few": (
         lambda made: made | {"y_train": made["y_train"][1:]},
-        "a label an image, got 39 labels for 40 images",
+        "one label per image, got 39 labels for 40 images",
     ),
     "one class": (
         lambda made: made | {"y_train": made["y_train"] * 0, "y_test": [0] * 20},

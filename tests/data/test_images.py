@@ -246,9 +246,9 @@ def test_a_decompression_bomb_is_refused(monkeypatch, limit):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_size": -1}, "image_size must be 0"),
-        ({"channels": 2}, "channels must be 1"),
-        ({"resize": "zoom"}, "resize must be crop, fit or stretch, got 'zoom'"),
+        ({"image_size": -1}, "image_size must be at least 0, got -1"),
+        ({"channels": 2}, "channels must be one of 0, 1, 3, got 2"),
+        ({"resize": "zoom"}, "resize must be one of crop, fit, stretch, got 'zoom'"),
     ],
 )
 def test_impossible_image_options_are_refused(options, message):

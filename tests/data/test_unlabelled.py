@@ -238,7 +238,7 @@ def test_small_classes_are_split_as_one_heap(save):
     ("wrong", "message"),
     [
         ({"y_train": np.zeros(20)}, "y_train .* must be integers"),
-        ({"y_train": np.arange(19)}, "a label an image"),
+        ({"y_train": np.arange(19)}, "one label per image"),
         ({"y_test": np.arange(20)}, "has x_train but no y_train"),
         ({"y_train": np.array([None] * 20)}, "holds Python objects"),
     ],

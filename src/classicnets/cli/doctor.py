@@ -12,7 +12,8 @@ import numpy as np
 
 from classicnets import data
 from classicnets.data.catalogue import DATASETS
-from classicnets.data.folder_layout import IMAGES, TEXTS, Kind, scan, skipped_note
+from classicnets.data.folder_files import IMAGES, TEXTS, FileKind
+from classicnets.data.folder_layout import scan, skipped_note
 from classicnets.data.images.decoding import decode, pillow_warnings
 from classicnets.data.places import places
 from classicnets.data.reading import decode_text
@@ -148,7 +149,7 @@ def _counted(path: Path, *, labelled: bool) -> str:
     )
 
 
-def _sampled(root: Path, kind: Kind, *, labelled: bool) -> str:
+def _sampled(root: Path, kind: FileKind, *, labelled: bool) -> str:
     """Count the files of a folder, and read some of them from first to last."""
     listing = scan(root, kind, labelled=labelled)
     count = len(listing.files)

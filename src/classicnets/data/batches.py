@@ -6,8 +6,7 @@ import numpy as np
 
 from classicnets.data.examples import Rows
 
-# A compiled step is for one length: batches have one of this many lengths.
-LENGTHS = 4
+LENGTHS = 4  # that batches may have: a step is compiled for each
 
 
 def in_batches(
@@ -28,8 +27,8 @@ def in_batches(
             batch = np.concatenate([batch, np.repeat(batch[:1], missing, axis=0)])
         batch = trim(batch) if texts else batch
         results.append(function(batch)[: size - missing])
-    found = np.concatenate(results)
-    return found if order is None else found[np.argsort(order)]
+    outputs = np.concatenate(results)
+    return outputs if order is None else outputs[np.argsort(order)]
 
 
 def lengths(tokens: np.ndarray | Rows) -> np.ndarray:
@@ -39,6 +38,6 @@ def lengths(tokens: np.ndarray | Rows) -> np.ndarray:
 
 def trim(tokens: np.ndarray) -> np.ndarray:
     """Cut padding that all of (batch, max_tokens) share, to one of `LENGTHS`."""
-    longest, most = int(lengths(tokens).max()), tokens.shape[1]
-    wanted = -(-longest * LENGTHS // most)  # rounded up
-    return tokens[:, : max(1, -(-wanted * most // LENGTHS))]
+    longest, maximum = int(lengths(tokens).max()), tokens.shape[1]
+    parts = -(-longest * LENGTHS // maximum)  # rounded up
+    return tokens[:, : max(1, -(-parts * maximum // LENGTHS))]

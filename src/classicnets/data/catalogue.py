@@ -1,17 +1,17 @@
-"""What is known of the named data sets before they are there."""
+"""The named data sets, as they can be described before they are there."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is known of a named set before it is there.
+    """A named set.
 
     Args:
-        title: what it shows, and who made it.
+        title: What it shows, and who made it.
         image: (height, width, channels); None for texts.
-        train_examples, test_examples: how many there are.
-        class_names: the name of class 0, 1, ...
+        train_examples, test_examples: How many there are.
+        class_names: The name of class 0, 1, ...
     """
 
     title: str

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Rows:
-    """Some rows of an array, seen without copying it: `Rows(array, indices)`.
+    """Some rows of an array, without a copy: `Rows(array, indices)`.
 
     It has what a reader of examples needs: `shape`, `dtype`, `nbytes`, `len()`,
     indexing by row (an integer, a slice, an array of integers) and `np.asarray`, which
@@ -53,14 +53,14 @@ class Examples:
     """The examples of one split.
 
     Args:
-        inputs: images (n, height, width, channels) uint8, or the tokens of texts
+        inputs: Images (n, height, width, channels) uint8, or the tokens of texts
             (n, max_tokens) int32, padded with 0 at the end; an array, a memory map, or
             `Rows` of one of them.
         labels: (n,) int32, the number of the class; all 0 where there are no classes.
-        texts: the n texts that the inputs stand for; None for images.
+        texts: The n texts that the inputs stand for; None for images.
         lengths: (n,) int32, the tokens of each text before it was cut to max_tokens;
             None for images.
-        whole: of training texts the tokens before they were cut, one text after
+        all_tokens: Of training texts the tokens before they were cut, one text after
             another, int32, and offsets (n + 1,): text i has those from offsets[i] up to
             offsets[i + 1].
     """
@@ -69,7 +69,7 @@ class Examples:
     labels: np.ndarray
     texts: Sequence[str] | None = None
     lengths: np.ndarray | None = None
-    whole: tuple[np.ndarray, np.ndarray] | None = None
+    all_tokens: tuple[np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,14 +80,14 @@ class Splits:
     """A data set, split. The test examples stay closed until `open_test()`.
 
     Args:
-        name: the name of the set, the file or the folder.
-        class_names: the name of class 0, 1, ...; () where there are no labels.
-        train: what the network learns from.
-        validation: what every choice is made on.
-        open_test: returns the test examples; only an evaluation calls it.
-        fingerprint: hex digest of the content, the same for every `split_seed`.
-        notes: lines that the user should see.
-        tokenizer: turns a text into the tokens of the inputs; None for images.
+        name: The name of the set, the file or the folder.
+        class_names: The name of class 0, 1, ...; () where there are no labels.
+        train: What the network learns from.
+        validation: What every choice is made on.
+        open_test: Returns the test examples; only an evaluation calls it.
+        fingerprint: Hex digest of the content, the same for every `split_seed`.
+        notes: Lines that the user should see.
+        tokenizer: Turns a text into the tokens of the inputs; None for images.
     """
 
     name: str
@@ -126,11 +126,11 @@ class Splits:
 
 
 def epoch_order(examples: int, *, seed: int, epoch: int) -> np.ndarray:
-    """The order in which an epoch visits the examples.
+    """Return the order in which an epoch visits the examples.
 
     Args:
-        examples: how many there are.
-        seed: of the run, 0 or more.
+        examples: How many there are.
+        seed: Of the run, 0 or more.
         epoch: 0 or more.
 
     Returns:
@@ -141,7 +141,7 @@ def epoch_order(examples: int, *, seed: int, epoch: int) -> np.ndarray:
 
 
 def digest(*arrays: np.ndarray) -> str:
-    """Hex SHA-256 of the arrays' shapes, types and bytes."""
+    """Return the hex SHA-256 of the arrays' shapes, types and bytes."""
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(f"{array.shape} {array.dtype.str};".encode())

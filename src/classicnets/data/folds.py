@@ -1,13 +1,14 @@
 """Cross-validation: which training examples a fold holds out.
 
 The splitters are scikit-learn's. They are given the examples in an order drawn from
-Philox, as every other split here, and shuffle nothing themselves.
+a stream, as every other split here, and shuffle nothing themselves.
 """
 
 import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +21,10 @@ class Fold:
     """One fold of a cross-validation.
 
     Args:
-        number: counts from 1.
-        of: how many folds there are.
-        groups: of every example the name of its group, which stands in one fold as a
-            whole; None where there are no groups.
+        number: Counts from 1.
+        of: How many folds there are.
+        groups: The name of the group of every example, whose members stay together in
+            one fold; None where there are no groups.
     """
 
     number: int
@@ -36,13 +37,13 @@ class Fold:
         """Split row numbers into (kept, held out), both ascending.
 
         Args:
-            name: how messages call the data.
-            labels: of all examples; None where there are no classes to stratify by.
-            rows: which of the examples take part.
+            name: How messages call the data.
+            labels: Of all examples; None where there are no classes to stratify by.
+            rows: Which of the examples take part.
             words: (rows,) the order of drawing.
 
         Raises:
-            UserError: there are fewer examples, members of a class, or groups than
+            UserError: If there are fewer examples, members of a class, or groups than
                 folds.
         """
         order = rows[np.argsort(words, kind="stable")]
@@ -51,10 +52,11 @@ class Fold:
         if self.groups is not None:
             _, numbers = np.unique(np.asarray(self.groups), return_inverse=True)
             groups = numbers[order]
-        _check_enough(name, self.of, classes, groups, len(order))
+        examples = len(order)
+        _check_enough(name, self.of, examples=examples, classes=classes, groups=groups)
         folds = _splitter(self.of, classes, groups).split(order, classes, groups)
-        kept, held = list(folds)[self.number - 1]
-        return np.sort(order[kept]), np.sort(order[held])
+        rest, fold = list(folds)[self.number - 1]
+        return np.sort(order[rest]), np.sort(order[fold])
 
     def hold_out_share(
         self,
@@ -64,7 +66,7 @@ class Fold:
         rows: np.ndarray,
         words: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As `hold_out`, about `share` of the rows, groups staying together."""
+        """Hold out about `share` of the rows, groups together; see `hold_out`."""
         groups = len(set(np.asarray(self.groups)[rows].tolist()))
         smallest = len(rows) if labels is None else _smallest(labels[rows])
         parts = min(max(2, math.floor(1 / share + 0.5)), groups, smallest)
@@ -79,7 +81,7 @@ class Fold:
 
 
 def splitter_name(labelled: bool, grouped: bool) -> str:
-    """The scikit-learn class that makes the folds."""
+    """Return the name of the scikit-learn class that makes the folds."""
     if grouped:
         return "StratifiedGroupKFold" if labelled else "GroupKFold"
     return "StratifiedKFold" if labelled else "KFold"
@@ -96,7 +98,7 @@ def check_fold(folds: int, fold: int) -> None:
 
 
 def read_groups(path: Path) -> list[str]:
-    """Read a text file that names the group of one example a line."""
+    """Read a text file that names the group of one example per line."""
     try:
         text = read_text(path)
     except UserError as error:
@@ -110,7 +112,7 @@ def read_groups(path: Path) -> list[str]:
     return groups
 
 
-def _splitter(folds: int, classes, groups):
+def _splitter(folds: int, classes: np.ndarray | None, groups: np.ndarray | None) -> Any:
     # Imported here: it takes a second.
     from sklearn import model_selection
 
@@ -118,7 +120,14 @@ def _splitter(folds: int, classes, groups):
     return getattr(model_selection, name)(n_splits=folds)
 
 
-def _check_enough(name: str, folds: int, classes, groups, examples: int) -> None:
+def _check_enough(
+    name: str,
+    folds: int,
+    *,
+    examples: int,
+    classes: np.ndarray | None,
+    groups: np.ndarray | None,
+) -> None:
     if examples < folds:
         raise UserError(f"{folds} folds need as many examples, {name} has {examples}.")
     if groups is not None and (count := len(np.unique(groups))) < folds:

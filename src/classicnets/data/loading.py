@@ -77,11 +77,11 @@ def _load_named(name: str, options: Options, fold: Fold | None) -> Splits:
 
 
 def _place(name: str) -> Path:
-    """The path of a file or folder: as given, else below `$CLASSICNETS_DATA`."""
+    """Return the path of a file or folder: here, else below `$CLASSICNETS_DATA`."""
     path = Path(name).expanduser()
-    given = os.environ.get("CLASSICNETS_DATA")
-    if given and not path.exists():
-        below = Path(given).expanduser() / path
+    folder = os.environ.get("CLASSICNETS_DATA")
+    if folder and not path.exists():
+        below = Path(folder).expanduser() / path
         return below if below.exists() else path
     return path
 
@@ -89,7 +89,7 @@ def _place(name: str) -> Path:
 def prepare(
     folder: str | os.PathLike[str], options: Options | None = None, **changes: Any
 ) -> Splits:
-    """Decode a folder of images into the cache; see `load`."""
+    """Decode a folder of images into the cache, and load it; see `load`."""
     options = dataclasses.replace(options or Options(), **changes)
     path = Path(folder).expanduser()
     if not path.is_dir():
@@ -103,7 +103,7 @@ def prepare(
 
 
 def _fold(source: str | os.PathLike[str], options: Options) -> Fold | None:
-    """Return the fold that is asked for, with the groups of the examples."""
+    """Return the fold of the options, with the groups of the examples."""
     number, of, groups = options.fold, options.folds, options.groups
     if not groups or not of:
         return Fold(number, of) if of else None
@@ -111,9 +111,9 @@ def _fold(source: str | os.PathLike[str], options: Options) -> Fold | None:
     path = find(name) if name == "imdb" else _place(name)
     if name not in DATASETS and path.is_dir():
         raise UserError(f"groups are for files and named sets, {name} is a folder.")
-    given = _place(groups)
-    if given.is_file():
-        return Fold(number, of, read_groups(given))
+    file = _place(groups)
+    if file.is_file():
+        return Fold(number, of, read_groups(file))
     if path.suffix.lower() in READERS:
         names = read_groups_column(path, options.text_column, groups)
         return Fold(number, of, names)

@@ -5,7 +5,7 @@ import dataclasses
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def load_digits(options: Options, fold: Fold | None = None) -> Splits:
     # From the file itself: importing scikit-learn for it would take a second.
     package = importlib.metadata.distribution("scikit-learn")
     file = package.locate_file("sklearn/datasets/data/digits.csv.gz")
-    table = np.loadtxt(str(file), delimiter=",")  # a line a digit, its class last
+    table = np.loadtxt(str(file), delimiter=",")  # one line per digit, its class last
     pixels = np.rint(table[:, :-1] * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
     labels = table[:, -1].astype(np.int32)
     size, channels = options.image_size or 32, options.channels or 1
@@ -39,26 +39,26 @@ def load_digits(options: Options, fold: Fold | None = None) -> Splits:
         examples=Examples(inputs, labels),
         fingerprint=digest(inputs, labels),
     )
-    # Its classes are known and large, whether they are learned or not.
+    # Its classes are large enough, whether they are learned or not.
     return split(source, dataclasses.replace(options, labelled=True), fold)
 
 
 def find(name: str) -> Path:
-    """The path of a set: in `$CLASSICNETS_DATA`, in the cache, or downloaded now.
+    """Return the path of a set: in `$CLASSICNETS_DATA`, the cache, or downloaded now.
 
     Returns:
         A `.npz` file; for imdb `imdb.parquet`, or `imdb.npz` with Keras's word numbers.
     """
-    searched = places(name)
-    for place in searched:
-        if place.exists():
-            return place
-    _download(name, searched[-1])
-    return searched[-1]
+    paths = places(name)
+    for path in paths:
+        if path.exists():
+            return path
+    _download(name, paths[-1])
+    return paths[-1]
 
 
 def _download(name: str, path: Path) -> None:
-    """Fetch a set through Keras and keep it as `path`, whole or not at all."""
+    """Fetch a set through Keras and keep it as `path`."""
     from keras import datasets  # the only import of Keras in data/: starts a backend
 
     try:
@@ -67,12 +67,12 @@ def _download(name: str, path: Path) -> None:
             arrays = _fetch(name, datasets)
     # Keras raises a bare Exception when the network is out of reach.
     except Exception as error:
-        given = os.environ.get("CLASSICNETS_DATA") or "FOLDER"
+        folder = os.environ.get("CLASSICNETS_DATA") or "FOLDER"
         raise UserError(
             f"{name} is neither here nor can it be downloaded "
             f"({' '.join(str(error).split())}); put "
-            f"{Path(given) / places(name)[0].name} there and set "
-            f"CLASSICNETS_DATA={given}"
+            f"{Path(folder) / places(name)[0].name} there and set "
+            f"CLASSICNETS_DATA={folder}"
         ) from None
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.replacing(path) as temporary:
@@ -84,13 +84,7 @@ def _fetch(name: str, datasets: Any) -> Mapping[str, np.ndarray]:
         # Its file has pickled arrays: Keras checks its hash before it opens it.
         train, test = datasets.imdb.load_data(start_char=None)
         return as_arrays(train, test, datasets.imdb.get_word_index())
-    sources: dict[str, Callable[[], tuple]] = {
-        "mnist": datasets.mnist.load_data,
-        "fashion_mnist": datasets.fashion_mnist.load_data,
-        "cifar10": datasets.cifar10.load_data,
-        "cifar100": datasets.cifar100.load_data,
-    }
-    (x_train, y_train), (x_test, y_test) = sources[name]()
+    (x_train, y_train), (x_test, y_test) = getattr(datasets, name).load_data()
     return {
         "x_train": x_train,
         "y_train": y_train,

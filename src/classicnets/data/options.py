@@ -3,6 +3,8 @@
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from classicnets import recipe as recipes
 from classicnets.data.folds import check_fold
 from classicnets.recipe import Recipe
@@ -32,7 +34,7 @@ class Options:
         channels: 1 (grey), 3 (RGB), or 0: the data's own.
         resize: "crop", "fit" or "stretch"; see `read_image`.
         allow_corrupt: Go on although more than 1 % of a folder's files are broken.
-        vocabulary_size: How many words are known at most, 3 or more; the padding and
+        vocabulary_size: How many words there are at most, 3 or more; the padding and
             the unknown word count.
         skip_top: So many of the most frequent words are left out of every text.
         max_tokens: The length of a row of tokens, 1 or more.
@@ -49,7 +51,7 @@ class Options:
         progress: Show the progress of decoding a folder on stderr.
 
     Raises:
-        UserError: For a value outside its bounds.
+        UserError: If a value has another type or lies outside its bounds.
     """
 
     labelled: bool = True
@@ -72,10 +74,14 @@ class Options:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if field.name in recipes.FIELDS:
-                recipes.check(field.name, getattr(self, field.name))
+        for name in _KEYS:
+            value = getattr(self, name)
+            value = value.item() if isinstance(value, np.generic) else value
+            object.__setattr__(self, name, recipes.check(name, value))
         check_fold(self.folds, self.fold)
+
+
+_KEYS = [name for name in Options.__annotations__ if name in recipes.FIELDS]
 
 
 def from_recipe(recipe: Recipe, **others: Any) -> Options:
@@ -85,6 +91,5 @@ def from_recipe(recipe: Recipe, **others: Any) -> Options:
         recipe: The recipe.
         **others: Options that are not the recipe's, such as a run's `tokenizer`.
     """
-    names = [field.name for field in dataclasses.fields(Options)]
-    own = {name: getattr(recipe, name) for name in names if name in recipes.FIELDS}
+    own = {name: getattr(recipe, name) for name in _KEYS}
     return Options(**{"labelled": recipe.kind.labelled, **own, **others})

@@ -12,7 +12,7 @@ def read_text(source: str | os.PathLike[str] | BinaryIO) -> str:
     """Read a text from a file, by its path or open.
 
     Raises:
-        UserError: with the reason alone.
+        UserError: With the reason alone.
     """
     if not isinstance(source, str | os.PathLike):
         return decode_text(source.read())
@@ -27,7 +27,7 @@ def decode_text(content: bytes) -> str:
     """Decode UTF-8, or what the mark at the beginning says.
 
     Raises:
-        UserError: with the reason alone.
+        UserError: With the reason alone.
     """
     try:
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -79,11 +79,11 @@ class _Carving:
         self.rows = np.arange(len(self.labels))
         self.validation, self.open_test = source.validation, source.open_test
         self.notes = list(source.notes)
-        needed = 1 + (source.open_test is None) + (source.validation is None)
-        pooled = self._refuse_small_classes(source.name, needed)
-        if len(self.labels) < needed:
+        splits = 1 + (source.open_test is None) + (source.validation is None)
+        pooled = self._refuse_small_classes(source.name, splits)
+        if len(self.labels) < splits:
             raise UserError(
-                f"{source.name} must have at least {needed} examples to be split, it "
+                f"{source.name} must have at least {splits} examples to be split, it "
                 f"has {len(self.labels)}"
             )
         self.how = "" if pooled else "class by class, "
@@ -92,9 +92,9 @@ class _Carving:
 
     def set_test_aside(self) -> None:
         """Carve a test that is the same one for every `split_seed`."""
-        spare = 1 if self.validation is None else 0
+        spare = int(self.validation is None)
         self.rows, test = _carve(
-            self.groups, _TEST_FRACTION, spare, seed=0, stream=Stream.TEST
+            self.groups, _TEST_FRACTION, seed=0, stream=Stream.TEST, spare=spare
         )
         self.notes.append(
             f"no test split in {self.source.name}: {len(test):,} of its "
@@ -112,15 +112,15 @@ class _Carving:
                 f"examples of {name}, they have {len(fold.groups):,}"
             )
         order = words(len(self.rows), self.options.split_seed, Stream.FOLD)
-        self.rows, held = fold.hold_out(name, self.classes, self.rows, order)
+        self.rows, test = fold.hold_out(name, self.classes, self.rows, order)
         left = f"{name} without fold {fold.number}"
         self._refuse_small_classes(left, 1 + (self.validation is None))
         self.notes.append(
-            f"fold {fold.number} of {fold.of}: {len(held):,} of "
-            f"{len(held) + len(self.rows):,} training examples are held out; they are "
+            f"fold {fold.number} of {fold.of}: {len(test):,} of "
+            f"{len(test) + len(self.rows):,} training examples are held out; they are "
             "what this run calls test, and the test of the data stays closed"
         )
-        self._test_on(held)
+        self._test_on(test)
 
     def carve_validation(self, fold: Fold | None) -> None:
         """Carve the validation of the training examples that are left."""
@@ -133,10 +133,10 @@ class _Carving:
                 share, self.source.name, self.classes, self.rows, order
             )
         else:
-            kept, carved = _carve(
-                self.groups[self.rows], share, 0, seed, Stream.VALIDATION
+            parts = _carve(
+                self.groups[self.rows], share, seed=seed, stream=Stream.VALIDATION
             )
-            self.rows, carved = self.rows[kept], self.rows[carved]
+            self.rows, carved = (self.rows[part] for part in parts)
         self.notes.append(
             f"validation: {len(carved):,} of {before:,} training examples, {how}drawn "
             f"with split_seed {seed}"
@@ -161,10 +161,10 @@ class _Carving:
         examples = take(self.source.examples, rows)
         self.open_test = lambda: examples
 
-    def _refuse_small_classes(self, name: str, needed: int) -> bool:
+    def _refuse_small_classes(self, name: str, splits: int) -> bool:
         """Return whether classes are too small to be split, where none are learned."""
         labels = self.labels[self.rows]
-        problem = _class_problem(name, self.source.class_names, labels, needed)
+        problem = _class_problem(name, self.source.class_names, labels, splits)
         if problem and self.options.labelled:
             raise UserError(problem)
         return problem is not None
@@ -188,16 +188,16 @@ def take(examples: Examples, rows: np.ndarray) -> Examples:
 
 
 def _carve(
-    groups: np.ndarray, fraction: float, spare: int, seed: int, stream: Stream
+    groups: np.ndarray, fraction: float, *, seed: int, stream: Stream, spare: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Split row numbers into (kept, carved), both ascending.
 
-    Of every group the nearest whole number to `fraction` is carved: at least one, and
-    at least `spare` + 1 stay.
+    The nearest integer to `fraction` of every group is carved: at least one, and at
+    least `spare` + 1 stay.
     """
     _, sizes = np.unique(groups, return_counts=True)
-    wanted = np.floor(fraction * sizes + 0.5).astype(np.int64)
-    counts = np.clip(wanted, 1, sizes - 1 - spare)
+    nearest = np.floor(fraction * sizes + 0.5).astype(np.int64)
+    counts = np.clip(nearest, 1, sizes - 1 - spare)
     # Rows group by group, in a random order inside each.
     order = np.lexsort((words(len(groups), seed, stream), groups))
     starts = np.cumsum(sizes) - sizes
@@ -208,19 +208,19 @@ def _carve(
 
 
 def _class_problem(
-    name: str, class_names: Sequence[str], labels: np.ndarray, needed: int
+    name: str, class_names: Sequence[str], labels: np.ndarray, splits: int
 ) -> str | None:
-    """Why the examples cannot be split class by class, if so."""
+    """Return why the examples cannot be split class by class, if so."""
     if len(class_names) < 2:
         one = f" ({class_names[0]!r})" if len(class_names) else ""
         return f"{name} must have at least 2 classes, got {len(class_names)}{one}"
     sizes = np.bincount(labels, minlength=len(class_names))
-    small = np.flatnonzero(sizes < needed)
+    small = np.flatnonzero(sizes < splits)
     if not len(small):
         return None
     first = int(small[0])
     more = f" ({len(small)} classes are so small)" if len(small) > 1 else ""
     return (
-        f"every class needs at least {needed} examples to be split, class "
+        f"every class needs at least {splits} examples to be split, class "
         f"{class_names[first]!r} of {name} has {sizes[first]}{more}"
     )

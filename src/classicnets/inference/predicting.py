@@ -10,7 +10,7 @@ import numpy as np
 from classicnets import data
 from classicnets.data import Splits
 from classicnets.data.batches import in_batches
-from classicnets.data.images.decoding import EXTENSIONS
+from classicnets.data.folder_files import IMAGES
 from classicnets.errors import UserError
 from classicnets.runs.run import Run
 
@@ -204,7 +204,9 @@ def _files(paths):
     """Walk folders; yield the images in them and every other path as it is."""
     for path in paths:
         if isinstance(path, str | Path) and Path(path).is_dir():
-            found = [p for p in Path(path).rglob("*") if p.suffix.lower() in EXTENSIONS]
+            found = [
+                p for p in Path(path).rglob("*") if p.suffix.lower() in IMAGES.endings
+            ]
             if not found:
                 raise UserError(f"{path} has no images to classify.")
             yield from sorted(found)

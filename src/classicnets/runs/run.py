@@ -316,7 +316,7 @@ class Run:
         path = self.path / "samples" / f"{split}.npz"
         if not path.exists():
             return {}
-        from classicnets.data.images.arrays import read_array, read_shapes
+        from classicnets.data.npz import read_array, read_shapes
 
         return {key: read_array(path, key) for key in read_shapes(path)}
 

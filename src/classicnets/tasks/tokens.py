@@ -22,7 +22,7 @@ class Tokens:
         self.arrays: dict = {}  # texts are small beside the work on them: fed
         self.tokens = train.inputs
         self.lengths = lengths(train.inputs)
-        self.whole = train.whole
+        self.whole = train.all_tokens
 
     def order(self, epoch: int, count: int) -> np.ndarray:
         """Return `count` examples of an epoch so that neighbours are of like lengths.

@@ -1,10 +1,5 @@
 """Data sets in one `.npz` file: `x_train, y_train` and, if there, the other splits."""
 
-import lzma
-import math
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,26 +9,13 @@ import numpy as np
 from classicnets.data.examples import Examples, Splits, digest
 from classicnets.data.folds import Fold
 from classicnets.data.images.decoding import resize_array
+from classicnets.data.npz import read_array, read_shapes
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source, split
 from classicnets.errors import UserError
 
 _PARTS = ("train", "val", "test")
 _BLOCK = 4096  # rows converted at a time, to bound the memory of the conversion
-_DENSEST = 1032  # bytes that deflate packs into one, at most
-# What NumPy and zipfile raise on files that are broken, each seen on a made file.
-BROKEN = (
-    ValueError,
-    TypeError,
-    SyntaxError,
-    EOFError,
-    OverflowError,
-    RuntimeError,  # encrypted; and of its kind: another compression, too deep a header
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
 
 
 def load_npz(
@@ -59,7 +41,7 @@ def load_npz(
     _check_keys(path, shapes, options.labelled)
     _check_images(path, shapes)
     notes: list[str] = []
-    # All labels are checked now, so that a wrong one does not cost a training; the
+    # All labels are checked now, so that a wrong one does not cost a training run; the
     # images of the test are not read before the test.
     names, labels = _labels_of_parts(path, shapes, class_names, options, notes)
     inputs = _prepared(path, "x_train", options, notes)
@@ -88,67 +70,6 @@ def load_npz(
     return split(source, options, fold)
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shape of every array, from the headers alone.
-
-    No header may promise more than the file can hold: `read_array` then takes no more
-    memory than that.
-    """
-    shapes = {}
-    try:
-        most = _DENSEST * path.stat().st_size
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                member = info.filename
-                with archive.open(info) as stream:
-                    version = np.lib.format.read_magic(stream)
-                    if version == (1, 0):
-                        header = np.lib.format.read_array_header_1_0(stream)
-                    else:
-                        header = np.lib.format.read_array_header_2_0(stream)
-                shape, _, dtype = header
-                if min(shape, default=0) < 0:
-                    raise ValueError(f"{member} cannot have the shape {shape}")
-                promised = math.prod(shape) * max(dtype.itemsize, 1)
-                beyond = promised > min(info.file_size, most) and not dtype.hasobject
-                if beyond or max(shape, default=0) > most:
-                    raise ValueError(f"{member} must have {promised:,} bytes")
-                shapes[member.removesuffix(".npy")] = shape
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except BROKEN as error:
-        raise _broken(path, error) from None
-    return shapes
-
-
-def read_array(path: Path, key: str) -> np.ndarray:
-    """One array of a file whose `read_shapes` are known."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            array = np.asarray(archive[key])
-        if array.dtype.kind == "U":
-            # NumPy takes any number for a character; what is none crashes others.
-            array.astype(array.dtype.newbyteorder("<")).tobytes().decode("utf-32-le")
-        return array
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except BROKEN as error:
-        if "pickle" in str(error).lower():
-            raise UserError(
-                f"{key} of {path} must be an array of numbers, it holds Python objects"
-            ) from None
-        raise _broken(path, error) from None
-
-
-def _broken(path: Path, error: Exception) -> UserError:
-    if path.stat().st_size == 0:
-        return UserError(f"{path} must be a .npz file, it is empty")
-    return UserError(
-        f"{path} must be a .npz file as numpy.savez writes it, it is broken: "
-        f"{' '.join(str(error).split()) or type(error).__name__}"
-    )
-
-
 def _check_keys(path: Path, shapes: Mapping[str, Any], labelled: bool) -> None:
     needed = ("x_train", "y_train") if labelled else ("x_train",)
     for key in needed:
@@ -161,7 +82,7 @@ def _check_keys(path: Path, shapes: Mapping[str, Any], labelled: bool) -> None:
 
 
 def _check_images(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Shapes that are images, and the same ones in every split."""
+    """Refuse shapes that are not images of one size in every split."""
     for part in _PARTS:
         x = f"x_{part}"
         if x not in shapes:
@@ -202,8 +123,11 @@ def _labels_of_parts(
     options: Options,
     notes: list[str],
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Return the names of the classes and the labels by part; no names and zeros where
-    labels are not needed and the file's are wrong or not there."""
+    """Return the names of the classes and the labels by part.
+
+    There are no names, and zeros, where labels are not needed and the file's are wrong
+    or not there.
+    """
     try:
         return _all_labels(path, shapes, class_names)
     except UserError as error:
@@ -216,15 +140,18 @@ def _labels_of_parts(
 
 
 def _all_labels(
-    path: Path, shapes: dict[str, tuple[int, ...]], known: Sequence[str] | None
+    path: Path, shapes: dict[str, tuple[int, ...]], class_names: Sequence[str] | None
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """The names of the classes; part -> its labels, for the parts that are there."""
+    """Return the names of the classes, and the labels by part that is there."""
     for part in _PARTS:
         x, y = f"x_{part}", f"y_{part}"
         if (x in shapes) != (y in shapes):
             there, missing = (x, y) if x in shapes else (y, x)
             raise UserError(f"{path} has {there} but no {missing}")
-    names, classes = _class_names(path, shapes, known)
+    if "class_names" in shapes:
+        class_names = _own_class_names(path)
+    names = tuple(class_names or ())
+    classes = len(names) or None  # None: nothing says how many there are
     labels = {}
     for part in _PARTS:
         if f"x_{part}" in shapes:
@@ -236,19 +163,14 @@ def _all_labels(
     return names, labels
 
 
-def _class_names(
-    path: Path, shapes: dict[str, tuple[int, ...]], known: Sequence[str] | None
-) -> tuple[tuple[str, ...], int | None]:
-    """The names, and how many classes there are; ((), None) if nothing says so."""
-    if "class_names" in shapes:
-        names = read_array(path, "class_names")
-        if names.ndim != 1 or names.dtype.kind not in "US":
-            raise UserError(
-                f"class_names of {path} must be a list of texts, got "
-                f"{names.dtype} of shape {names.shape}"
-            )
-        known = [str(name) for name in names.astype(str)]
-    return (tuple(known), len(known)) if known else ((), None)
+def _own_class_names(path: Path) -> list[str]:
+    names = read_array(path, "class_names")
+    if names.ndim != 1 or names.dtype.kind not in "US":
+        raise UserError(
+            f"class_names of {path} must be a list of texts, got {names.dtype} of shape"
+            f" {names.shape}"
+        )
+    return names.astype(str).tolist()
 
 
 def _prepared(path: Path, key: str, options: Options, notes: list[str]) -> np.ndarray:
@@ -258,7 +180,7 @@ def _prepared(path: Path, key: str, options: Options, notes: list[str]) -> np.nd
 
 
 def _images(path: Path, key: str, notes: list[str]) -> np.ndarray:
-    """(n, h, w, c) uint8."""
+    """Return (n, height, width, channels) uint8, as the file holds them."""
     images = read_array(path, key)
     images = images if images.ndim == 4 else images[..., np.newaxis]
     if images.dtype == np.uint8:
@@ -284,7 +206,7 @@ def _images(path: Path, key: str, notes: list[str]) -> np.ndarray:
 
 
 def _labels(path: Path, key: str, images: int, classes: int | None) -> np.ndarray:
-    """(n,) int32 in 0..classes-1."""
+    """Return (n,) int32 in 0..classes-1."""
     labels = read_array(path, key)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -296,8 +218,8 @@ def _labels(path: Path, key: str, images: int, classes: int | None) -> np.ndarra
         )
     if len(labels) != images:
         raise UserError(
-            f"{key} of {path} must hold a label an image, got {len(labels):,} labels "
-            f"for {images:,} images"
+            f"{key} of {path} must hold one label per image, got {len(labels):,} labels"
+            f" for {images:,} images"
         )
     low, high = int(labels.min()), int(labels.max())
     if classes is None and high >= images:  # names for them all could fill the memory

@@ -6,7 +6,7 @@
 CONTENT is a digest of every file's bytes and name and of the decode options; STATE of
 the files' names, sizes and times, so that a second run reads no image file. A folder
 that is read without labels too has two entries: the order of its files may differ. An
-entry is written under a temporary name and renamed when whole: a killed decode leaves
+entry is written under a temporary name and renamed at its end: a killed decode leaves
 nothing that could be taken for one, and of two at a time the first to finish wins.
 """
 
@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 
 from classicnets import files
-from classicnets.data.folder_layout import Listing, printable
-from classicnets.data.images.arrays import BROKEN
+from classicnets.data.folder_files import printable
+from classicnets.data.folder_layout import Listing
 from classicnets.data.images.decoding import decode, pillow_warnings, probe
 from classicnets.data.images.parallel import in_parallel
+from classicnets.data.npz import BROKEN
 from classicnets.data.options import Options
 from classicnets.data.places import cache_folder
 from classicnets.errors import UserError
@@ -41,16 +42,16 @@ _ABANDONED_SECONDS = 2 * 24 * 3600
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedFolder:
     """A cached folder.
 
     Args:
-        content: the digest that names it.
+        content: The digest that names it.
         images: (n, size, size, channels) uint8, a read-only memory map.
         labels: (n,) int32.
-        parts: part of the data set -> (first row, row after the last).
+        parts: Part of the data set -> (first row, row after the last).
         skipped: (file, reason) of those that could not be decoded.
-        copies: how many files have the very bytes of another.
+        copies: How many files have the very bytes of another.
     """
 
     content: str
@@ -61,16 +62,15 @@ class Decoded:
     copies: int
 
 
-def decode_folder(listing: Listing, options: Options) -> Decoded:
+def decode_folder(listing: Listing, options: Options) -> DecodedFolder:
     """Return the decoded images of a folder, from the cache if they are in it.
 
     An `image_size` or `channels` of 0 is chosen by the files that are not test.
     """
     cache = cache_folder() / "folders"
-    asked = f"{options.image_size} {options.channels} {options.resize}"
-    wanted = f"{_FORMAT} {listing.state} {asked}{_pooled(options)}"
-    memo = cache / f"{hashlib.sha256(wanted.encode()).hexdigest()}.json"
-    content = _remembered(memo)
+    state = f"{_FORMAT} {listing.state} {_how(options)}"
+    memo = cache / f"{hashlib.sha256(state.encode()).hexdigest()}.json"
+    content = _read_memo(memo)
     if content and (cache / content).is_dir():
         return _open(cache / content, listing.labels)
     try:
@@ -87,13 +87,14 @@ def decode_folder(listing: Listing, options: Options) -> Decoded:
     return _open(cache / content, listing.labels)
 
 
-def _pooled(options: Options) -> str:
-    """Return what tells an entry without labels: the order of its files may differ."""
-    return "" if options.labelled else " heap"
+def _how(options: Options) -> str:
+    """Return how a folder is decoded. Fingerprints hang on it: it stays as it is."""
+    pooled = "" if options.labelled else " heap"  # the order of the files may differ
+    return f"{options.image_size} {options.channels} {options.resize}{pooled}"
 
 
-def _remembered(memo: Path) -> str:
-    """The content that a state of a folder has; "" where nothing whole says so."""
+def _read_memo(memo: Path) -> str:
+    """Return the content that a state of a folder has; "" where nothing says so."""
     try:
         content = json.loads(memo.read_text("utf-8"))["content"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -101,15 +102,11 @@ def _remembered(memo: Path) -> str:
     return content if re.fullmatch("[0-9a-f]{64}", str(content)) else ""
 
 
-def _open(entry: Path, labels: np.ndarray) -> Decoded:
-    """Open an entry.
-
-    Args:
-        labels: of the folder's files: the entry has no others.
-    """
+def _open(entry: Path, labels: np.ndarray) -> DecodedFolder:
+    """Open an entry of a folder whose files have these labels: it has no others."""
     try:
         index = json.loads((entry / "index.json").read_text("utf-8"))
-        decoded = Decoded(
+        decoded = DecodedFolder(
             content=entry.name,
             images=np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False),
             labels=np.asarray(np.load(entry / "labels.npy", mmap_mode="r")),
@@ -164,13 +161,12 @@ def _fill(cache: Path, listing: Listing, options: Options) -> str:
 
 
 def _check_space(cache: Path, listing: Listing, options: Options) -> None:
-    needed = len(listing.files) * options.image_size**2 * options.channels
+    size = len(listing.files) * options.image_size**2 * options.channels
     free = shutil.disk_usage(cache).free
-    if needed > free:
+    if size > free:
         raise UserError(
-            f"decoding {listing.root} needs {needed / 1e9:.1f} GB in {cache}, "
-            f"{free / 1e9:.1f} GB are free; CLASSICNETS_CACHE names another folder for "
-            "it"
+            f"decoding {listing.root} needs {size / 1e9:.1f} GB in {cache}, "
+            f"{free / 1e9:.1f} GB are free; CLASSICNETS_CACHE names another folder"
         )
 
 
@@ -178,8 +174,7 @@ def _content_digest(
     listing: Listing, digests: Sequence[bytes], options: Options
 ) -> str:
     """Return the digest of every file's name and bytes and of how they are decoded."""
-    how = f"{options.image_size} {options.channels} {options.resize}{_pooled(options)}"
-    sha = hashlib.sha256(f"{_FORMAT} {how};".encode())
+    sha = hashlib.sha256(f"{_FORMAT} {_how(options)};".encode())
     for file, digest in zip(listing.files, digests, strict=True):
         sha.update(os.fsencode(file) + b"\0" + digest)
     return sha.hexdigest()
@@ -220,7 +215,7 @@ def _decode_all(
     Returns:
         The rows that went in; the others, with the reason; the digests of all.
     """
-    size, channels = options.image_size, options.channels
+    count, size, channels = len(listing.files), options.image_size, options.channels
     shape = (size, size, channels)
 
     def decode_rows(
@@ -242,25 +237,22 @@ def _decode_all(
                 good.append(row)
         return images[: len(good)], good, bad, digests
 
-    kept: list[int] = []
+    rows: list[int] = []
     skipped: list[tuple[str, str]] = []
     digests: list[bytes] = []
-    count = len(listing.files)
-    with open(path, "wb") as stream:
+    with files.replacing(path) as temporary, open(temporary, "wb") as stream:
         _write_header(stream, (count, *shape))
         for images, good, bad, chunk_digests in in_parallel(
             decode_rows, count, "decoding", options.progress
         ):
             stream.write(images.data)
-            kept += good
+            rows += good
             skipped += bad
             digests += chunk_digests
         # The header has room to spare: the true count takes the place of the first.
         stream.seek(0)
-        _write_header(stream, (len(kept), *shape))
-        stream.flush()
-        os.fsync(stream.fileno())
-    return kept, skipped, digests
+        _write_header(stream, (len(rows), *shape))
+    return rows, skipped, digests
 
 
 def _content(path: str) -> bytes:
@@ -275,12 +267,10 @@ def _content(path: str) -> bytes:
 
 
 def _ranges(parts: np.ndarray) -> dict[str, tuple[int, int]]:
-    """part -> (first row, row after the last); a part's rows lie together."""
-    ranges = {}
-    for part in np.unique(parts):
-        rows = np.flatnonzero(parts == part)
-        ranges[str(part)] = (int(rows[0]), int(rows[-1]) + 1)
-    return ranges
+    """Return (first row, row after the last) by part; a part's rows lie together."""
+    names, starts, counts = np.unique(parts, return_index=True, return_counts=True)
+    ends = (starts + counts).tolist()
+    return dict(zip(names.tolist(), zip(starts.tolist(), ends)))
 
 
 def _write_header(stream: Any, shape: tuple[int, ...]) -> None:

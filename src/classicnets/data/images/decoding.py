@@ -23,7 +23,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from classicnets import recipe as recipes
 from classicnets.errors import UserError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif")
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
 _DRAFT = 2  # a JPEG may be decoded at a half ... if this times the size remains
 _START_OF_SCAN = b"\xff\xda"  # in a JPEG: after the header
@@ -58,8 +57,8 @@ def read_image(
     on white; 16-bit grey is scaled to 8 bits.
 
     Args:
-        source: a path, or a binary stream such as `sys.stdin.buffer`.
-        image_size: height and width of the result, in pixels.
+        source: A path, or a binary stream such as `sys.stdin.buffer`.
+        image_size: Height and width of the result, in pixels.
         channels: 1 (grey) or 3 (RGB).
         resize: "crop" (short side to size, then the centre), "fit" (long side to
             size, black around it) or "stretch".
@@ -68,10 +67,11 @@ def read_image(
         (image_size, image_size, channels) uint8.
 
     Raises:
-        UserError: the source cannot be read or is no image.
+        UserError: If the source cannot be read or is no image.
     """
-    for key in (("image_size", image_size), ("channels", channels), ("resize", resize)):
-        recipes.check(*key)
+    recipes.check("image_size", image_size)
+    recipes.check("channels", channels)
+    recipes.check("resize", resize)
     if image_size < 1 or channels < 1:
         raise UserError(
             "read_image needs image_size and channels of 1 or more, got "
@@ -95,7 +95,7 @@ def decode(content: bytes, image_size: int, channels: int, resize: str) -> np.nd
     """Decode the bytes of an image file; see `read_image`.
 
     Raises:
-        UserError: with the reason alone ("it is empty", "it is cut short").
+        UserError: With the reason alone ("it is empty", "it is cut short").
     """
     with _one_error():
         pixels = _plain_jpeg(content, image_size, channels)
@@ -105,7 +105,7 @@ def decode(content: bytes, image_size: int, channels: int, resize: str) -> np.nd
 
 
 def probe(path: str | os.PathLike[str]) -> tuple[int, int, bool]:
-    """(width, height, is grey) from the header of an image file, not decoding it."""
+    """Return (width, height, is grey) of an image file from its header alone."""
     with _one_error(), open(path, "rb") as stream:
         image = Image.open(stream, formats=_FORMATS)
         palette = image.getpalette() if image.mode == "P" else None
@@ -143,7 +143,7 @@ def resize_array(
 def pillow_warnings() -> Iterator[None]:
     """Hold Pillow's chatter about odd files back, and make its size limit an error.
 
-    Filters belong to the whole process: enter this once, around all threads.
+    Filters belong to the process: enter this once, around all threads.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -174,7 +174,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _plain_jpeg(content: bytes, image_size: int, channels: int) -> np.ndarray | None:
-    """Decode a JPEG as `_any_image` would, sooner; None where that has more to do."""
+    """Decode a JPEG as `_any_image` would, faster; None where that has more to do."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
         header = content[: content.find(_START_OF_SCAN)]
@@ -246,16 +246,16 @@ def _scale(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     A little is shrunk bilinearly: up to 1.6 times that is nearer to Lanczos.
     """
     own_height, own_width, channels = pixels.shape
-    least = min(width, own_width), min(height, own_height)
-    if least != (own_width, own_height):
+    smallest = min(width, own_width), min(height, own_height)
+    if smallest != (own_width, own_height):
         little = own_width < 1.6 * width and own_height < 1.6 * height
-        import cv2  # 17 MiB, which most trainings do without
+        import cv2  # 17 MiB, which most training runs do without
 
         how = cv2.INTER_LINEAR if little else cv2.INTER_AREA
-        pixels = cv2.resize(pixels, least, interpolation=how)
+        pixels = cv2.resize(pixels, smallest, interpolation=how)
         if channels == 1:  # OpenCV drops it
             pixels = pixels[:, :, None]
-    if least != (width, height):
+    if smallest != (width, height):
         image = _image(pixels).resize((width, height), Image.Resampling.BICUBIC)
         pixels = _pixels(image)
     return pixels

@@ -3,15 +3,10 @@
 from pathlib import Path
 
 from classicnets.data.examples import Examples, Splits
-from classicnets.data.folder_layout import (
-    IMAGES,
-    Listing,
-    printable,
-    scan,
-    skipped_note,
-)
+from classicnets.data.folder_files import IMAGES, printable
+from classicnets.data.folder_layout import Listing, scan, skipped_note
 from classicnets.data.folds import Fold
-from classicnets.data.images.cache import Decoded, decode_folder
+from classicnets.data.images.cache import DecodedFolder, decode_folder
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source, split
 
@@ -40,7 +35,7 @@ def load_folder(root: Path, options: Options, fold: Fold | None = None) -> Split
     return split(source, options, fold)
 
 
-def _notes(listing: Listing, decoded: Decoded, options: Options) -> list[str]:
+def _notes(listing: Listing, decoded: DecodedFolder, options: Options) -> list[str]:
     root = listing.root
     size = "x".join(map(str, decoded.images.shape[1:]))
     classes = f" of {len(listing.class_names)} classes" if options.labelled else ""
@@ -59,7 +54,7 @@ def _notes(listing: Listing, decoded: Decoded, options: Options) -> list[str]:
     return notes
 
 
-def _part(decoded: Decoded, part: str) -> Examples:
-    """Return the examples of a part: neighbours in the cache: no copy is made."""
+def _part(decoded: DecodedFolder, part: str) -> Examples:
+    """Return the examples of a part: neighbours in the cache, so no copy is made."""
     rows = slice(*decoded.parts.get(part, (0, 0)))
     return Examples(decoded.images[rows], decoded.labels[rows])

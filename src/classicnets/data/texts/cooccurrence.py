@@ -5,6 +5,8 @@ the skip-grams of word2vec factorize a matrix of mutual information; here it is
 factorized outright.
 """
 
+from typing import Any
+
 import numpy as np
 
 from classicnets.data.batches import lengths
@@ -25,9 +27,9 @@ def word_vectors(train: Examples, vocabulary_size: int, size: int) -> np.ndarray
     rows of U S^(1/2), scaled.
 
     Args:
-        train: examples whose inputs are tokens.
-        vocabulary_size: tokens are below it.
-        size: numbers a vector.
+        train: Examples whose inputs are tokens.
+        vocabulary_size: Tokens are below it.
+        size: Numbers per vector.
 
     Returns:
         (vocabulary_size, size) float32; zeros for what stands beside nothing, as the
@@ -45,9 +47,9 @@ def word_vectors(train: Examples, vocabulary_size: int, size: int) -> np.ndarray
 
 
 def _running(train: Examples) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens of all texts one after another, and of each the number of its text."""
-    if train.whole:
-        tokens, offsets = train.whole
+    """Return the tokens of all texts, one after another, and the text of each."""
+    if train.all_tokens:
+        tokens, offsets = train.all_tokens
         counts = np.diff(offsets)
     else:
         counts = lengths(train.inputs)
@@ -56,8 +58,8 @@ def _running(train: Examples) -> tuple[np.ndarray, np.ndarray]:
     return tokens, np.repeat(np.arange(len(counts)), counts)
 
 
-def _near(tokens: np.ndarray, texts: np.ndarray, size: int):
-    """How often words stand near each other, a symmetric sparse matrix (size, size)."""
+def _near(tokens: np.ndarray, texts: np.ndarray, size: int) -> Any:
+    """Count how often words stand near each other, (size, size), sparse."""
     from scipy import sparse
 
     near = sparse.csr_array((size, size), dtype=np.float64)
@@ -69,8 +71,8 @@ def _near(tokens: np.ndarray, texts: np.ndarray, size: int):
     return near + near.T
 
 
-def _mutual_information(near):
-    """Positive mutual information of counts, where it is not 0."""
+def _mutual_information(near: Any) -> Any:
+    """Return the positive mutual information of counts, where it is not 0."""
     from scipy import sparse
 
     near = near.tocoo()
@@ -78,6 +80,6 @@ def _mutual_information(near):
     neighbours = words**_SMOOTHING
     expected = words[near.row] * neighbours[near.col] / neighbours.sum()
     information = np.log(near.data / expected)
-    kept = information > 0
-    places = near.row[kept], near.col[kept]
-    return sparse.csr_array((information[kept], places), shape=near.shape)
+    positive = information > 0
+    places = near.row[positive], near.col[positive]
+    return sparse.csr_array((information[positive], places), shape=near.shape)

@@ -1,17 +1,11 @@
-"""Folders of texts: a subfolder a class, a `.txt` file a text."""
+"""Folders of texts: one subfolder per class, one `.txt` file per text."""
 
 from collections import Counter
 from pathlib import Path
 
 from classicnets.data.examples import Splits
-from classicnets.data.folder_layout import (
-    IMAGES,
-    TEXTS,
-    files_below,
-    printable,
-    scan,
-    skipped_note,
-)
+from classicnets.data.folder_files import IMAGES, TEXTS, files_below, printable
+from classicnets.data.folder_layout import scan, skipped_note
 from classicnets.data.folds import Fold
 from classicnets.data.options import Options
 from classicnets.data.reading import read_text
@@ -20,7 +14,7 @@ from classicnets.errors import UserError
 
 
 def holds_texts(root: Path) -> bool:
-    """Whether a folder has more text files than images."""
+    """Return whether a folder has more text files than images."""
     others: Counter[str] = Counter()
     images = sum(1 for _ in files_below(root, IMAGES, others))
     return sum(others[ending] for ending in TEXTS.endings) > images
@@ -34,7 +28,7 @@ def load_text_folder(root: Path, options: Options, fold: Fold | None = None) -> 
     """
     listing = scan(root, TEXTS)
     texts: list[str] = []
-    kept: list[int] = []
+    rows: list[int] = []
     skipped: list[tuple[str, str]] = []
     for row, file in enumerate(listing.files):
         try:
@@ -42,7 +36,7 @@ def load_text_folder(root: Path, options: Options, fold: Fold | None = None) -> 
         except UserError as error:
             skipped.append((printable(file), str(error)))
         else:
-            kept.append(row)
+            rows.append(row)
     notes = skipped_note(
         root, skipped, len(listing.files), options.allow_corrupt, TEXTS
     )
@@ -50,7 +44,7 @@ def load_text_folder(root: Path, options: Options, fold: Fold | None = None) -> 
         printable(root.resolve().name),
         listing.class_names,
         texts,
-        listing.labels[kept],
+        listing.labels[rows],
         notes=[*listing.notes, *notes],
     )
-    return text_splits(source, listing.parts[kept].tolist(), options, fold)
+    return text_splits(source, listing.parts[rows].tolist(), options, fold)

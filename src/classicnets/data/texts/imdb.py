@@ -14,10 +14,11 @@ import numpy as np
 
 from classicnets.data.examples import Splits
 from classicnets.data.folds import Fold
-from classicnets.data.images.arrays import read_array, read_shapes
+from classicnets.data.npz import read_array, read_shapes
 from classicnets.data.options import Options
 from classicnets.data.texts.splits import text_splits, texts_as_source
-from classicnets.data.texts.vocabulary import PADDING, UNKNOWN, leave_out
+from classicnets.data.texts.vocabulary import leave_out
+from classicnets.data.texts.words import PADDING, UNKNOWN
 from classicnets.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _START = "[START]"
 _FIRST_WORD = 3
 _UNKNOWN = 2
-_LOST = "\ufffd"  # how a word that the file does not tell is shown
+_LOST = "\ufffd"  # a word that is not in the file
 # What Keras replaced by spaces when it counted the words, but for the space.
 _FILTERED = r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\t\n]"""
 _KEYS = tuple(f"{key}_{part}" for part in ("train", "test") for key in "xy")
@@ -39,8 +40,8 @@ def as_arrays(
     """Make plain arrays, which need no pickle, of what Keras returns.
 
     Args:
-        train, test: of `keras.datasets.imdb.load_data(start_char=None)`.
-        word_index: of `keras.datasets.imdb.get_word_index()`.
+        train, test: Of `keras.datasets.imdb.load_data(start_char=None)`.
+        word_index: Of `keras.datasets.imdb.get_word_index()`.
 
     Returns:
         For train and test: all numbers one after another `x_...`, where each text
@@ -77,8 +78,8 @@ def load_numbered(
     tokenizer = options.tokenizer
     if tokenizer is None:
         tokenizer = keras_tokenizer(words[: options.vocabulary_size])
-        told = [word for word in words[_FIRST_WORD:] if word != _LOST]
-        leave_out(tokenizer, told[: options.skip_top])
+        by_frequency = [word for word in words[_FIRST_WORD:] if word != _LOST]
+        leave_out(tokenizer, by_frequency[: options.skip_top])
     train = _texts(arrays["x_train"], arrays["offsets_train"], words)
     test = _texts(arrays["x_test"], arrays["offsets_test"], words)
     source = texts_as_source(
@@ -93,20 +94,20 @@ def load_numbered(
 
 
 def keras_tokenizer(words: Sequence[str]) -> "Tokenizer":
-    """A tokenizer that cuts texts into words as Keras did, and has its numbers.
+    """Return a tokenizer that cuts texts into words as Keras did, with its numbers.
 
     Args:
-        words: word 3 is the first.
+        words: Word 3 is the first.
     """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-    known = {PADDING: 0, _START: 1, UNKNOWN: _UNKNOWN}
+    vocabulary = {PADDING: 0, _START: 1, UNKNOWN: _UNKNOWN}
     for number, word in enumerate(words[_FIRST_WORD:], _FIRST_WORD):
         # No number is left out, or the last would not be below the size of the
         # vocabulary. Texts have no brackets by now.
-        lost = word == _LOST or word in known
-        known[f"[{number}]" if lost else word] = number
-    tokenizer = Tokenizer(models.WordLevel(known, unk_token=UNKNOWN))
+        lost = word == _LOST or word in vocabulary
+        vocabulary[f"[{number}]" if lost else word] = number
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Lowercase(), normalizers.Replace(Regex(_FILTERED), " ")]
     )

@@ -11,14 +11,8 @@ import numpy as np
 from classicnets.data.examples import Examples, Splits
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source, split, take
-from classicnets.data.texts.vocabulary import (
-    UNKNOWN,
-    build_vocabulary,
-    encode,
-    encode_words,
-    split_words,
-    word_rules,
-)
+from classicnets.data.texts.vocabulary import build_vocabulary, encode, encode_words
+from classicnets.data.texts.words import UNKNOWN, split_words, word_rules
 from classicnets.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +20,7 @@ if TYPE_CHECKING:
 
     from classicnets.data.folds import Fold
 
-_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def text_splits(
@@ -35,8 +29,7 @@ def text_splits(
     options: Options,
     fold: "Fold | None" = None,
 ) -> Splits:
-    """Carve splits, learn the vocabulary of the training texts unless it is given, and
-    encode the texts.
+    """Carve splits, learn the vocabulary of the training texts, and encode all texts.
 
     Args:
         source: What was read; its inputs are not there yet.
@@ -81,21 +74,19 @@ def texts_as_source(
 
 
 def number_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """The names of the classes, sorted, and the number of each label, (n,) int32.
+    """Return the names of the classes, sorted, and the number of each label, int32.
 
-    Names sort as numbers where all are whole numbers.
+    Names sort as numbers where all are integers.
     """
-    found = set(labels)
-    if all(_WHOLE_NUMBER.fullmatch(name) for name in found):
-        names = sorted(found, key=lambda name: (int(name), name))
-    else:
-        names = sorted(found)
+    names = sorted(set(labels))
+    if all(_INTEGER.fullmatch(name) for name in names):
+        names.sort(key=int)
     numbers = {name: number for number, name in enumerate(names)}
     return tuple(names), np.array([numbers[label] for label in labels], np.int32)
 
 
 def _raw_notes(*splits: Sequence[str]) -> list[str]:
-    """Notes on the texts of train, validation and test before they are encoded."""
+    """Return notes on the texts of train, validation and test as they are."""
     notes = []
     stripped = [[text.strip() for text in texts] for texts in splits]
     if empty := sum(texts.count("") for texts in stripped):
@@ -115,11 +106,11 @@ def _raw_notes(*splits: Sequence[str]) -> list[str]:
 def _token_notes(
     train: Examples, tokenizer: "Tokenizer", options: Options
 ) -> list[str]:
-    """Notes on what the encoding left of the training texts."""
+    """Return notes on what the encoding left of the training texts."""
     tokens, lengths, most = np.asarray(train.inputs), train.lengths, options.max_tokens
     assert lengths is not None
-    kept = np.minimum(lengths, most).sum()
-    unknown = (tokens == tokenizer.token_to_id(UNKNOWN)).sum() / kept
+    words = np.minimum(lengths, most).sum()
+    unknown = (tokens == tokenizer.token_to_id(UNKNOWN)).sum() / words
     notes = [
         f"vocabulary: {tokenizer.get_vocab_size():,} words; {unknown:.1%} of the words "
         "of the training texts are unknown"
@@ -140,24 +131,24 @@ def _token_notes(
 def _in_parts(source: Source, parts: Sequence[str]) -> Source:
     """Return the source with the splits that it brings, and a fingerprint."""
     where = np.asarray(parts)
-    given = {
+    splits = {
         str(part): take(source.examples, np.flatnonzero(where == part))
         for part in np.unique(where)
     }
-    first = given["" if "" in given else "train"]
-    validation, test = given.get("validation"), given.get("test")
-    learned = [first] if validation is None else [first, validation]
+    first = splits["" if "" in splits else "train"]
+    validation, test = splits.get("validation"), splits.get("test")
+    not_test = [first] if validation is None else [first, validation]
     return replace(
         source,
         examples=first,
         validation=validation,
         open_test=None if test is None else lambda: test,
-        fingerprint=_fingerprint(learned),
+        fingerprint=_fingerprint(not_test),
     )
 
 
 def _encoded_train(raw: Splits, options: Options) -> "tuple[Examples, Tokenizer]":
-    """Encode the training texts; return them and the tokenizer, given or learned."""
+    """Encode the training texts; return them and the tokenizer, learned if need be."""
     tokenizer = options.tokenizer
     words = split_words(tokenizer or word_rules(), _texts(raw.train))
     if not words.names:
@@ -168,14 +159,14 @@ def _encoded_train(raw: Splits, options: Options) -> "tuple[Examples, Tokenizer]
         )
         if not words.numbers.size:
             raise UserError(f"skip_top {options.skip_top} leaves no word of {raw.name}")
-    tokens, lengths, whole = encode_words(
+    inputs, lengths, tokens = encode_words(
         tokenizer,
         words,
         max_tokens=options.max_tokens,
         keep_tokens=options.keep_tokens,
     )
-    whole_texts = (whole, words.offsets)
-    train = replace(raw.train, inputs=tokens, lengths=lengths, whole=whole_texts)
+    all_tokens = (tokens, words.offsets)
+    train = replace(raw.train, inputs=inputs, lengths=lengths, all_tokens=all_tokens)
     return train, tokenizer
 
 

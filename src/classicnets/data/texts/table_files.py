@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from classicnets.data.reading import decode_text
-from classicnets.data.texts.vocabulary import well_formed
+from classicnets.data.texts.words import well_formed
 from classicnets.errors import UserError
 
 NO_SPLIT: Any = object()  # the split of a row of a table without such a column
-_SHOWN = 40  # characters of a value in a message
+_LONGEST = 40  # characters of a value in a message
 _DENSEST = 8  # rows in a byte: a label takes a bit, its text more
 _LONGEST_FIELD = 2**31 - 1  # csv's own limit is 131,072 characters
 
@@ -47,9 +47,9 @@ def _read_csv(path: Path, choose: Choice) -> Iterator[Row]:
     start = 1
     try:
         header = next((row for row in rows if row), [])
-        chosen = choose(header)
-        text, label = header.index(chosen.text), header.index(chosen.label)
-        split = header.index(chosen.split) if chosen.split else None
+        columns = choose(header)
+        text, label = header.index(columns.text), header.index(columns.label)
+        split = header.index(columns.split) if columns.split else None
         start = rows.line_num + 1
         for row in rows:
             if row and len(row) != len(header):
@@ -72,7 +72,7 @@ def _read_csv(path: Path, choose: Choice) -> Iterator[Row]:
 
 
 def _read_jsonl(path: Path, choose: Choice) -> Iterator[Row]:
-    chosen = None
+    columns = None
     # Not splitlines: a text may hold other separators of lines, such as U+2028.
     for number, line in enumerate(_text(path).split("\n"), 1):
         if not line.strip():
@@ -90,19 +90,19 @@ def _read_jsonl(path: Path, choose: Choice) -> Iterator[Row]:
         if not isinstance(row, dict):
             raise UserError(
                 f"every line of {path} must be a JSON object such as "
-                f'{{"text": "good", "label": 1}}, {place} has {shown(row)}'
+                f'{{"text": "good", "label": 1}}, {place} has {shortened(row)}'
             )
-        chosen = chosen or choose(list(row))
-        for column in (chosen.text, chosen.split):
+        columns = columns or choose(list(row))
+        for column in (columns.text, columns.split):
             if column and column not in row:
                 raise UserError(f"{place} of {path} has no {column!r}")
-        text, label = row[chosen.text], row.get(chosen.label)
+        text, label = row[columns.text], row.get(columns.label)
         if "\\u" in line:  # may be half a surrogate pair
             text, label = (
                 well_formed(value) if isinstance(value, str) else value
                 for value in (text, label)
             )
-        part = row[chosen.split] if chosen.split else NO_SPLIT
+        part = row[columns.split] if columns.split else NO_SPLIT
         yield place, text, label, part
 
 
@@ -116,18 +116,17 @@ def _read_parquet(path: Path, choose: Choice) -> Iterator[Row]:
             rows, most = file.metadata.num_rows, _DENSEST * path.stat().st_size
             if rows > most:  # the same value again and again takes no room
                 raise ValueError(f"{rows:,} rows cannot be in it")
-            chosen = choose(file.schema_arrow.names)
-            wanted = dict.fromkeys((chosen.text, chosen.label, chosen.split))
-            wanted.pop("", None)
-            table = file.read(columns=list(wanted))
-            columns = {name: table.column(name).to_pylist() for name in wanted}
+            columns = choose(file.schema_arrow.names)
+            names = {columns.text, columns.label, columns.split} - {""}
+            table = file.read(columns=sorted(names))
+            values = {name: table.column(name).to_pylist() for name in names}
     except UserError:
         raise
     except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} must be Parquet, it is broken: {reason}") from None
-    splits = columns.get(chosen.split, [NO_SPLIT] * table.num_rows)
-    cells = zip(columns[chosen.text], columns[chosen.label], splits, strict=True)
+    splits = values.get(columns.split, [NO_SPLIT] * table.num_rows)
+    cells = zip(values[columns.text], values[columns.label], splits, strict=True)
     for number, row in enumerate(cells, 1):
         yield f"row {number}", *row
 
@@ -170,6 +169,7 @@ def _empty(path: Path) -> UserError:
     return UserError(f"{path} must hold texts, it is empty")
 
 
-def shown(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """Return a value as Python writes it, cut for a message."""
     text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -9,7 +9,7 @@ from classicnets.data.examples import Splits
 from classicnets.data.folds import Fold
 from classicnets.data.options import Options
 from classicnets.data.texts.splits import number_labels, text_splits, texts_as_source
-from classicnets.data.texts.table_files import NO_SPLIT, READERS, Columns, shown
+from classicnets.data.texts.table_files import NO_SPLIT, READERS, Columns, shortened
 from classicnets.errors import UserError, nearest
 
 TEXT_COLUMNS = (
@@ -40,7 +40,11 @@ def load_table(
     """Read a table of texts and labels; see `data.load`.
 
     Args:
-        class_names: what the labels 0, 1, ... are called where the file does not say.
+        path: The file.
+        options: How it is read and split.
+        fold: Of a cross-validation.
+        name: How messages call it.
+        class_names: What the labels 0, 1, ... are called where the file does not say.
     """
     texts, labels, parts, notes = read_table(
         path, options.text_column, options.label_column
@@ -65,18 +69,18 @@ def read_table(
     notes: list[str] = []
 
     def choose(columns: Sequence[str]) -> Columns:
-        chosen = _choose(path, columns, text_column, label_column)
+        choice = _choose(path, columns, text_column, label_column)
         if not (text_column and label_column):
             notes.append(
-                f"{path.name}: texts from the column {chosen.text!r}, labels from "
-                f"{chosen.label!r}"
+                f"{path.name}: texts from the column {choice.text!r}, labels from "
+                f"{choice.label!r}"
             )
-        return chosen
+        return choice
 
     for place, text, label, part in READERS[path.suffix.lower()](path, choose):
         if not isinstance(text, str):
             raise UserError(
-                f"every text of {path} must be a string, {place} has {shown(text)}"
+                f"every text of {path} must be a string, {place} has {shortened(text)}"
             )
         texts.append(text)
         labels.append(_label(path, place, label))
@@ -108,12 +112,12 @@ def _choose(
     text = text_column or _first(TEXT_COLUMNS, columns)
     label = label_column or _first(LABEL_COLUMNS, columns)
     if not text or not label:
-        missing = "text_column" if not text else "label_column"
-        known = TEXT_COLUMNS if not text else LABEL_COLUMNS
+        option = "text_column" if not text else "label_column"
+        usual = TEXT_COLUMNS if not text else LABEL_COLUMNS
         raise UserError(
-            f"{missing} must name a column of {path} where none is called "
-            f"{', '.join(known[:5])} or alike; its columns: "
-            f"{', '.join(shown(column) for column in columns)}"
+            f"{option} must name a column of {path} where none is called "
+            f"{', '.join(usual[:5])} or alike; its columns: "
+            f"{', '.join(shortened(column) for column in columns)}"
         )
     if text == label:
         raise UserError(f"text_column and label_column must differ, both are {text!r}")
@@ -121,10 +125,10 @@ def _choose(
     return Columns(text, label, "" if split in (text, label) else split)
 
 
-def _first(known: Sequence[str], columns: Sequence[str]) -> str:
-    """The column that is called like the first of the known names that one has."""
-    named = {column.strip().casefold(): column for column in reversed(columns)}
-    return next((named[name] for name in known if name in named), "")
+def _first(names: Sequence[str], columns: Sequence[str]) -> str:
+    """Return the column that is called like the first of the names that one has."""
+    by_name = {column.strip().casefold(): column for column in reversed(columns)}
+    return next((by_name[name] for name in names if name in by_name), "")
 
 
 def _label(path: Path, place: str, value: Any) -> str:
@@ -139,7 +143,7 @@ def _label(path: Path, place: str, value: Any) -> str:
     if not isinstance(value, str):
         raise UserError(
             f"labels of {path} must be names or whole numbers, {place} has "
-            f"{shown(value)}"
+            f"{shortened(value)}"
         )
     if not value.strip():
         raise UserError(f"every row of {path} must have a label, {place} has none")
@@ -151,6 +155,6 @@ def _part(path: Path, place: str, value: Any) -> str:
     if part is None:
         raise UserError(
             f"the column 'split' of {path} must have train, val or test, {place} has "
-            f"{shown(value)}"
+            f"{shortened(value)}"
         )
     return part

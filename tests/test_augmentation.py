@@ -12,9 +12,9 @@ IMAGES = RANDOM.integers(1, 256, size=(5, 6, 8, 3), dtype=np.uint8)
 SIDE = (6, 8)
 
 
-def chosen(**changes):
+def recipe_of(**changes):
     return recipe.build(
-        {"network": "n", "data": "d", "epochs": 1, "batch_size": 5, **changes}
+        {"network": "resnet20", "data": "d", "epochs": 1, "batch_size": 5, **changes}
     )
 
 
@@ -23,7 +23,7 @@ def one_step(draws):
 
 
 def test_crop_and_flip_take_the_pixels_that_numpy_takes():
-    draws = augmentation.draw(chosen(crop_padding=2, flip=True), SIDE, 1, epoch=0)
+    draws = augmentation.draw(recipe_of(crop_padding=2, flip=True), SIDE, 1, epoch=0)
     found = augmentation.augment(
         ops.convert_to_tensor(IMAGES), one_step(draws), crop_padding=2
     )
@@ -40,15 +40,15 @@ def test_crop_and_flip_take_the_pixels_that_numpy_takes():
 
 
 def test_draws_depend_on_seed_and_epoch_alone():
-    first = augmentation.draw(chosen(crop_padding=2, flip=True), SIDE, 3, epoch=1)
-    again = augmentation.draw(chosen(crop_padding=2, flip=True), SIDE, 3, epoch=1)
-    other = augmentation.draw(chosen(crop_padding=2, flip=True), SIDE, 3, epoch=2)
+    first = augmentation.draw(recipe_of(crop_padding=2, flip=True), SIDE, 3, epoch=1)
+    again = augmentation.draw(recipe_of(crop_padding=2, flip=True), SIDE, 3, epoch=1)
+    other = augmentation.draw(recipe_of(crop_padding=2, flip=True), SIDE, 3, epoch=2)
     np.testing.assert_array_equal(first["corner"], again["corner"])
     assert not np.array_equal(first["corner"], other["corner"])
 
 
 def test_every_corner_is_as_likely_and_every_second_image_is_mirrored():
-    many = chosen(crop_padding=1, flip=True, batch_size=1000)
+    many = recipe_of(crop_padding=1, flip=True, batch_size=1000)
     draws = augmentation.draw(many, SIDE, 9, epoch=0)
     counts = np.bincount(draws["corner"].reshape(-1), minlength=3)
     # 18,000 draws of 3 values: a deviation of 64 is one sigma.
@@ -57,7 +57,7 @@ def test_every_corner_is_as_likely_and_every_second_image_is_mirrored():
 
 
 def test_without_flip_nothing_is_mirrored():
-    draws = augmentation.draw(chosen(crop_padding=1), SIDE, 2, epoch=0)
+    draws = augmentation.draw(recipe_of(crop_padding=1), SIDE, 2, epoch=0)
     assert not draws["mirror"].any()
 
 
@@ -93,7 +93,7 @@ def test_mixup_mixes_pixels_and_targets_in_the_same_share():
 
 
 def test_cutmix_gives_each_target_the_share_of_its_pixels():
-    recipe_ = chosen(cutmix=1.0)
+    recipe_ = recipe_of(cutmix=1.0)
     draws = augmentation.draw(recipe_, SIDE, 50, epoch=0)
     own = np.zeros((2, 6, 8, 1), "float32")
     own[1] = 1.0  # a mixed pixel now says whose it is
@@ -109,6 +109,6 @@ def test_cutmix_gives_each_target_the_share_of_its_pixels():
 
 
 def test_mixup_and_cutmix_together_are_both_drawn():
-    draws = augmentation.draw(chosen(mixup=0.2, cutmix=1.0), SIDE, 200, epoch=0)
+    draws = augmentation.draw(recipe_of(mixup=0.2, cutmix=1.0), SIDE, 200, epoch=0)
     with_box = draws["box"].any(axis=1).mean()
     assert 0.3 < with_box < 0.7
