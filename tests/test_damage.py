@@ -23,9 +23,10 @@ import classicnets as cn
 from classicnets import cli
 from classicnets.runs.run import Run
 
-TINY = {"epochs": 2, "checkpoint_steps": 2, "steps_per_call": 2, "sample_epochs": 1}
+TINY = {"epochs": 2, "checkpoint_steps": 2, "steps_per_call": 2}
 LSTM = TINY | {"batch_size": 8, "network_options": {"units": [4]}}
-VAE = TINY | {"network_options": {"hidden_units": [16], "latent_size": 2}}
+SMALL = {"network_options": {"hidden_units": [16], "latent_size": 2}}
+VAE = TINY | SMALL | {"sample_epochs": 1}
 SCRIPT = "<script>alert('1')</script>"
 QUOTED = '"good" onclick="alert(2)" <u>&amp;'
 

@@ -56,7 +56,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file, completely or not at all; see `replacing`."""
+    """Write a file, see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -80,9 +80,9 @@ def lock(folder: Path, holder: Callable[[], str]) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    held = FileLock(folder / ".lock", timeout=0)
+    file_lock = FileLock(folder / ".lock", timeout=0)
     try:
-        held.acquire()
+        file_lock.acquire()
     except Timeout:
         raise UserError(
             f"{folder.name} must not be trained twice at a time: {holder()} does."
@@ -95,7 +95,7 @@ def lock(folder: Path, holder: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     finally:
-        held.release()
+        file_lock.release()
 
 
 def remove_half_written(files: Iterable[Path]) -> None:

@@ -8,11 +8,11 @@ from classicnets.data.examples import Examples
 from classicnets.data.texts import cooccurrence
 
 
-def texts(*rows, whole=None):
+def texts(*rows, all_tokens=None):
     longest = max(map(len, rows))
     padded = [[*row, *[0] * (longest - len(row))] for row in rows]
     labels = np.zeros(len(rows), np.int32)
-    return Examples(np.array(padded, np.int32), labels, whole=whole)
+    return Examples(np.array(padded, np.int32), labels, all_tokens=all_tokens)
 
 
 def test_near_words_count_by_their_distance_and_texts_are_apart():
@@ -27,7 +27,7 @@ def test_near_words_count_by_their_distance_and_texts_are_apart():
 
 def test_texts_are_read_before_they_were_cut():
     tokens, offsets = np.array([1, 2, 3, 4], np.int32), np.array([0, 3, 4])
-    running = cooccurrence._running(texts([2, 3], [4], whole=(tokens, offsets)))
+    running = cooccurrence._running(texts([2, 3], [4], all_tokens=(tokens, offsets)))
     assert [part.tolist() for part in running] == [[1, 2, 3, 4], [0, 0, 0, 1]]
 
 

@@ -83,9 +83,7 @@ def test_notes_count_what_was_carved():
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
 def test_validation_fraction_outside_0_and_1_is_refused(fraction):
-    with pytest.raises(
-        UserError, match=r"above 0 and below 1|must be finite"
-    ):
+    with pytest.raises(UserError, match=r"above 0 and below 1|must be finite"):
         data.load("digits", validation_fraction=fraction)
 
 

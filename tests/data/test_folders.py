@@ -69,7 +69,7 @@ def test_grey_images_alone_have_one_channel(image_folder):
     assert load(root, channels=1).train.inputs.shape[-1] == 1
 
 
-def test_a_mixed_folder_is_read_whole(tmp_path):
+def test_a_mixed_folder_is_read_completely(tmp_path):
     root = tmp_path / "mixed"
     made = {"deep/er/x.JPG": "RGB", "y.jpeg": "CMYK", "z.png": "RGBA", "p.gif": "P"}
     made |= {"g.webp": "RGB", "l.bmp": "L", "b.png": "1", "la.png": "LA"}
@@ -160,7 +160,7 @@ def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "notes.md").write_text("hello")
     one_line(
-        tmp_path, r"must hold images \(.jpg, .*\) or texts \(.txt\) in a subfolder"
+        tmp_path, r"must hold images \(.jpg, .*\) or texts \(.txt\) in one subfolder"
     )
 
 
@@ -403,7 +403,7 @@ def test_a_decode_that_is_killed_is_done_again(slow_folder, cache):
     assert len(everything(load(slow_folder))) == 16
 
 
-def test_two_decodes_at_a_time_end_with_one_whole_entry(slow_folder, cache):
+def test_two_decodes_at_a_time_end_with_one_complete_entry(slow_folder, cache):
     processes = [start(slow_folder), start(slow_folder)]
     prints = {process.communicate(timeout=120)[0].strip() for process in processes}
     assert all(process.returncode == 0 for process in processes)

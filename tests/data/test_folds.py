@@ -46,17 +46,18 @@ def test_every_training_example_is_held_out_once_and_the_test_never(
     numbered, labelled, test
 ):
     path = numbered(np.arange(41) % 2, test=test)
-    whole = data.load(path, labelled=labelled)
-    closed = set(numbers(whole.open_test()))
+    splits = data.load(path, labelled=labelled)
+    closed = set(numbers(splits.open_test()))
     held = []
     for found in folds(path, 5, labelled=labelled):
         parts = [found.train, found.validation, found.open_test()]
         seen = [number for part in parts for number in numbers(part)]
-        assert sorted(seen) == sorted(numbers(whole.train) + numbers(whole.validation))
+        not_test = numbers(splits.train) + numbers(splits.validation)
+        assert sorted(seen) == sorted(not_test)
         assert not closed & set(seen)
         held += numbers(found.open_test())
     assert sorted(held) == sorted(set(held))
-    assert len(held) == len(whole.train) + len(whole.validation)
+    assert len(held) == len(splits.train) + len(splits.validation)
 
 
 def test_classes_are_spread_evenly(numbered):

@@ -140,7 +140,7 @@ def test_a_table_without_names_is_shown_by_its_first_row(tmp_path):
         (["pos", " neg"], ("neg", "pos")),
     ],
 )
-def test_labels_are_names_or_whole_numbers(tmp_path, name, labels, names):
+def test_labels_are_names_or_integers(tmp_path, name, labels, names):
     rows = [("a", labels[0]), ("b", labels[1])] * 4
     splits = data.load(write(tmp_path / name, rows))
     assert splits.class_names == names
@@ -153,7 +153,7 @@ def test_labels_are_names_or_whole_numbers(tmp_path, name, labels, names):
     ("labels", "names"),
     [([True, False], ("false", "true")), ([1.0, 0.0], ("0", "1"))],
 )
-def test_typed_labels_may_be_booleans_and_whole_floats(tmp_path, name, labels, names):
+def test_typed_labels_may_be_booleans_and_even_floats(tmp_path, name, labels, names):
     rows = [("a", labels[0]), ("b", labels[1])] * 4
     splits = data.load(write(tmp_path / name, rows))
     assert set(pairs(splits)) == {("a", names[1]), ("b", names[0])}
@@ -165,8 +165,8 @@ def test_typed_labels_may_be_booleans_and_whole_floats(tmp_path, name, labels, n
         ("a.csv", "  ", "every row .* must have a label, line 6 has none"),
         ("a.jsonl", None, "every row .* must have a label, line 4 has none"),
         ("a.parquet", None, "every row .* must have a label, row 4 has none"),
-        ("a.jsonl", 0.5, "names or whole numbers, line 4 has 0.5"),
-        ("a.jsonl", [1], r"names or whole numbers, line 4 has \[1\]"),
+        ("a.jsonl", 0.5, "names or integers, line 4 has 0.5"),
+        ("a.jsonl", [1], r"names or integers, line 4 has \[1\]"),
     ],
 )
 def test_a_row_without_a_label_is_named(tmp_path, name, label, message):

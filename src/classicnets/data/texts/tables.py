@@ -142,7 +142,7 @@ def _label(path: Path, place: str, value: Any) -> str:
         value = ""
     if not isinstance(value, str):
         raise UserError(
-            f"labels of {path} must be names or whole numbers, {place} has "
+            f"labels of {path} must be names or integers, {place} has "
             f"{shortened(value)}"
         )
     if not value.strip():
