@@ -36,9 +36,11 @@ def killed(script, path, line, before_death=lambda: None):
     """Run a script until it prints a line, then kill it."""
     command = [sys.executable, "-c", script, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == f"{line}\n"
-        before_death()
-        process.kill()
+        try:
+            assert process.stdout.readline() == f"{line}\n"
+            before_death()
+        finally:
+            process.kill()
 
 
 def names(folder):
@@ -60,9 +62,14 @@ def test_a_file_takes_the_place_of_the_old_one(tmp_path):
 def test_an_error_while_writing_leaves_the_old_file_and_no_other(tmp_path, error):
     path = tmp_path / "model.keras"
     path.write_text("old")
-    with pytest.raises(error), files.replacing(path) as temporary:
-        temporary.write_text("half")
-        raise error
+
+    def fail():
+        with files.replacing(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["model.keras"]
 
@@ -89,9 +96,11 @@ def test_a_folder_in_the_way_is_refused_and_stays(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
 def test_the_error_of_a_full_disk_names_the_file(tmp_path):
     path = tmp_path / "big.bin"
-    with pytest.raises(OSError, match="No space left") as raised:
-        with files.replacing(path):
-            Path("/dev/full").write_bytes(b"1")
+    with (
+        pytest.raises(OSError, match="No space left") as raised,
+        files.replacing(path),
+    ):
+        Path("/dev/full").write_bytes(b"1")
     assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(path))
     assert names(tmp_path) == []
 
@@ -104,16 +113,10 @@ def test_a_file_is_readable_by_others_as_any_other_is(tmp_path):
 
 
 def test_json_holds_numbers_of_numpy_and_null_for_what_is_not_finite(tmp_path):
-    content = {
-        "a": np.float32(0.5),
-        "b": [np.nan, np.arange(2)],
-        3: Path("x"),
-        "文": (),
-    }
+    content = {"a": np.float32(0.5), "b": [np.nan, np.arange(2)], "文": Path("x")}
     files.write_json(tmp_path / "a.json", content)
     text = (tmp_path / "a.json").read_text("utf-8")
-    expected = {"a": 0.5, "b": [None, [0, 1]], "3": "x", "文": []}
-    assert json.loads(text) == expected
+    assert json.loads(text) == {"a": 0.5, "b": [None, [0, 1]], "文": "x"}
     assert "文" in text
     assert text.endswith("}\n")
 
