@@ -21,7 +21,7 @@ from classicnets.data.folder_files import (
 from classicnets.errors import UserError
 
 _MOST_CORRUPT = 0.01
-_NAMES = 3  # of skipped files in a note
+_NAMES = 3  # of broken files in a note
 _PARTS = {
     "train": "train",
     "val": "validation",
@@ -94,7 +94,7 @@ def scan(root: Path, kind: FileKind, *, labelled: bool = True) -> Listing:
 
 def skipped_note(
     root: Path,
-    skipped: Sequence[tuple[str, str]],
+    failures: Sequence[tuple[str, str]],
     files: int,
     allow_corrupt: bool,
     kind: FileKind,
@@ -103,7 +103,7 @@ def skipped_note(
 
     Args:
         root: The folder.
-        skipped: (file, reason) of each.
+        failures: (file, reason) of each.
         files: How many there are with those that could be decoded.
         allow_corrupt: Whether they may be many.
         kind: What they are.
@@ -111,23 +111,23 @@ def skipped_note(
     Raises:
         UserError: If they are many, or all.
     """
-    if not skipped:
+    if not failures:
         return []
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:_NAMES])
-    if len(skipped) > _NAMES:
-        reasons += f"; and {len(skipped) - _NAMES:,} more"
-    share = len(skipped) / files
-    if len(skipped) == files:
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in failures[:_NAMES])
+    if len(failures) > _NAMES:
+        reasons += f"; and {len(failures) - _NAMES:,} more"
+    share = len(failures) / files
+    if len(failures) == files:
         raise UserError(
             f"none of the {files:,} {kind.name} in {root} can be read: {reasons}"
         )
     if share > _MOST_CORRUPT and not allow_corrupt:
         raise UserError(
             f"at most {_MOST_CORRUPT:.0%} of the {kind.name} in {root} may be broken "
-            f"unless allow_corrupt is set, {len(skipped):,} of {files:,} are "
+            f"unless allow_corrupt is set, {len(failures):,} of {files:,} are "
             f"({share:.1%}): {reasons}"
         )
-    return [f"{len(skipped):,} of {files:,} files are broken and skipped: {reasons}"]
+    return [f"{len(failures):,} of {files:,} files are broken and skipped: {reasons}"]
 
 
 def _part_folders(root: Path) -> dict[str, Path]:

@@ -129,19 +129,19 @@ class _Carving:
         if fold and fold.groups is not None:
             how = "by groups, "
             order = words(before, seed, Stream.VALIDATION)
-            self.rows, carved = fold.hold_out_share(
+            self.rows, validation = fold.hold_out_share(
                 share, self.source.name, self.classes, self.rows, order
             )
         else:
             parts = _carve(
                 self.groups[self.rows], share, seed=seed, stream=Stream.VALIDATION
             )
-            self.rows, carved = (self.rows[part] for part in parts)
+            self.rows, validation = (self.rows[part] for part in parts)
         self.notes.append(
-            f"validation: {len(carved):,} of {before:,} training examples, {how}drawn "
+            f"validation: {len(validation):,} of {before:,} training examples, {how}drawn "
             f"with split_seed {seed}"
         )
-        self.validation = take(self.source.examples, carved)
+        self.validation = take(self.source.examples, validation)
 
     def splits(self) -> Splits:
         """Return what has been carved."""

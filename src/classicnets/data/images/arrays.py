@@ -71,12 +71,12 @@ def load_npz(
 
 
 def _check_keys(path: Path, shapes: Mapping[str, Any], labelled: bool) -> None:
-    needed = ("x_train", "y_train") if labelled else ("x_train",)
-    for key in needed:
+    keys = ("x_train", "y_train") if labelled else ("x_train",)
+    for key in keys:
         if key not in shapes:
             hint = "; tasks without labels need none" if key == "y_train" else ""
             raise UserError(
-                f"{path} must hold {' and '.join(needed)}, it has no {key} "
+                f"{path} must hold {' and '.join(keys)}, it has no {key} "
                 f"(it has {', '.join(shapes) or 'nothing'}){hint}"
             )
 

@@ -50,7 +50,7 @@ class DecodedFolder:
         images: (n, size, size, channels) uint8, a read-only memory map.
         labels: (n,) int32.
         parts: Part of the data set -> (first row, row after the last).
-        skipped: (file, reason) of those that could not be decoded.
+        failures: (file, reason) of those that could not be decoded.
         copies: How many files have the very bytes of another.
     """
 
@@ -58,7 +58,7 @@ class DecodedFolder:
     images: np.ndarray
     labels: np.ndarray
     parts: dict[str, tuple[int, int]]
-    skipped: list[tuple[str, str]]
+    failures: list[tuple[str, str]]
     copies: int
 
 
@@ -111,7 +111,7 @@ def _open(entry: Path, labels: np.ndarray) -> DecodedFolder:
             images=np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False),
             labels=np.asarray(np.load(entry / "labels.npy", mmap_mode="r")),
             parts={str(part): (a, b) for part, (a, b) in index["parts"].items()},
-            skipped=[(str(file), str(reason)) for file, reason in index["skipped"]],
+            failures=[(str(file), str(reason)) for file, reason in index["skipped"]],
             copies=int(index["copies"]),
         )
         images = decoded.images
@@ -140,13 +140,13 @@ def _fill(cache: Path, listing: Listing, options: Options) -> str:
     part = cache / f"part-{secrets.token_hex(8)}"
     part.mkdir()
     try:
-        rows, skipped, digests = _decode_all(part / "images.npy", listing, options)
+        rows, failures, digests = _decode_all(part / "images.npy", listing, options)
         content = _content_digest(listing, digests, options)
         with files.replacing(part / "labels.npy") as temporary:
             np.save(temporary, listing.labels[rows])
         index = {
             "parts": _ranges(listing.parts[rows]),
-            "skipped": skipped,
+            "skipped": failures,
             "copies": len(digests) - len(set(digests)),
         }
         files.write_json(part / "index.json", index)
@@ -238,7 +238,7 @@ def _decode_all(
         return images[: len(good)], good, bad, digests
 
     rows: list[int] = []
-    skipped: list[tuple[str, str]] = []
+    failures: list[tuple[str, str]] = []
     digests: list[bytes] = []
     with files.replacing(path) as temporary, open(temporary, "wb") as stream:
         _write_header(stream, (count, *shape))
@@ -247,12 +247,12 @@ def _decode_all(
         ):
             stream.write(images.data)
             rows += good
-            skipped += bad
+            failures += bad
             digests += chunk_digests
         # The header has room to spare: the true count takes the place of the first.
         stream.seek(0)
         _write_header(stream, (len(rows), *shape))
-    return rows, skipped, digests
+    return rows, failures, digests
 
 
 def _content(path: str) -> bytes:

@@ -43,7 +43,7 @@ def _notes(listing: Listing, decoded: DecodedFolder, options: Options) -> list[s
         f"{root}: {len(decoded.labels):,} images{classes} as {size} ({options.resize})",
         *listing.notes,
         *skipped_note(
-            root, decoded.skipped, len(listing.files), options.allow_corrupt, IMAGES
+            root, decoded.failures, len(listing.files), options.allow_corrupt, IMAGES
         ),
     ]
     if decoded.copies:

@@ -29,16 +29,16 @@ def load_text_folder(root: Path, options: Options, fold: Fold | None = None) -> 
     listing = scan(root, TEXTS)
     texts: list[str] = []
     rows: list[int] = []
-    skipped: list[tuple[str, str]] = []
+    failures: list[tuple[str, str]] = []
     for row, file in enumerate(listing.files):
         try:
             texts.append(read_text(root / file))
         except UserError as error:
-            skipped.append((printable(file), str(error)))
+            failures.append((printable(file), str(error)))
         else:
             rows.append(row)
     notes = skipped_note(
-        root, skipped, len(listing.files), options.allow_corrupt, TEXTS
+        root, failures, len(listing.files), options.allow_corrupt, TEXTS
     )
     source = texts_as_source(
         printable(root.resolve().name),
