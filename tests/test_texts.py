@@ -204,7 +204,7 @@ def test_word_vectors_are_where_the_embedding_starts(tmp_path, tiny_texts):
 
 def test_word_vectors_are_for_texts(tmp_path):
     images = {"network": "resnet20", "network_options": {}, "max_tokens": 400}
-    with pytest.raises(cn.UserError, match="word_vectors are for texts"):
+    with pytest.raises(cn.UserError, match="is for texts, resnet20 takes images"):
         train(tmp_path, "digits", word_vectors=True, **images)
 
 
@@ -227,7 +227,7 @@ def test_results_come_in_the_order_of_the_texts():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"flip": True}, "flip is for images, and the data are texts"),
+        ({"flip": True}, "flip is for images, and tiny.csv has texts"),
         ({"network": "resnet20", "network_options": {}}, "resnet20 takes images"),
         ({"weights": "model.keras"}, "weights are for images, and .* has texts"),
         ({"keep_tokens": "middle"}, "keep_tokens must be one of first, last, ends"),

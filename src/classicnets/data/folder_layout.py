@@ -95,6 +95,7 @@ def scan(root: Path, kind: FileKind, *, labelled: bool = True) -> Listing:
 def skipped_note(
     root: Path,
     failures: Sequence[tuple[str, str]],
+    *,
     files: int,
     allow_corrupt: bool,
     kind: FileKind,

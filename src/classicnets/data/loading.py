@@ -8,15 +8,18 @@ from typing import Any
 from classicnets.data.catalogue import DATASETS
 from classicnets.data.examples import Splits
 from classicnets.data.folds import Fold, read_groups
-from classicnets.data.images.arrays import load_npz
-from classicnets.data.images.folders import load_folder
-from classicnets.data.named import find, load_digits
+from classicnets.data.images.arrays import open_npz
+from classicnets.data.images.folders import open_image_folder
+from classicnets.data.named import find, open_digits
 from classicnets.data.options import Options
-from classicnets.data.texts.folders import holds_texts, load_text_folder
-from classicnets.data.texts.imdb import load_numbered
+from classicnets.data.splitting import Source, split
+from classicnets.data.texts.folders import holds_texts, open_text_folder
+from classicnets.data.texts.imdb import open_numbered
+from classicnets.data.texts.splits import encode_splits
 from classicnets.data.texts.table_files import READERS
-from classicnets.data.texts.tables import load_table, read_groups_column
+from classicnets.data.texts.tables import open_table, read_groups_column
 from classicnets.errors import UserError, nearest
+from classicnets.recipe import TEXTS
 
 
 def load(
@@ -36,44 +39,53 @@ def load(
         UserError: In one line, what the source must be and is not.
     """
     options = dataclasses.replace(options or Options(), **changes)
-    fold = _fold(source, options)
     name = os.fspath(source)
+    fold = _fold(name, options)
     if name == "digits":
-        return load_digits(options, fold)
+        # Its classes are large enough to be split, whether they are learned or not.
+        options = dataclasses.replace(options, labelled=True)
+    splits = split(_open(name, options), options, fold=fold)
+    return encode_splits(splits, options) if splits.inputs == TEXTS else splits
+
+
+def _open(name: str, options: Options) -> Source:
+    """Open what has this name, by what it is."""
     if name in DATASETS:
-        return _load_named(name, options, fold)
+        return _open_named(name, options)
     path = _place(name)
     if path.is_dir():
         # Images may have texts beside them that describe them: more, even.
         if options.labelled and holds_texts(path):
-            return load_text_folder(path, options, fold)
-        return load_folder(path, options, fold)
+            return open_text_folder(path, options)
+        return open_image_folder(path, options)
     if not path.exists():
         hint = nearest(name.lower(), DATASETS)
         raise UserError(f"no file, folder or data set is called {name!r}. {hint}")
     suffix = path.suffix.lower()
     if suffix in READERS:
         _refuse_texts(name, options)
-        return load_table(path, options, fold, name=path.name)
+        return open_table(path, options, name=path.name)
     if suffix != ".npz":
         raise UserError(
             f"data must be a set's name ({', '.join(DATASETS)}), a file "
             f"(.npz, {', '.join(READERS)}) or a folder of images or texts, got the "
             f"file {name}"
         )
-    return load_npz(path, options, fold, name=path.name)
+    return open_npz(path, options, name=path.name)
 
 
-def _load_named(name: str, options: Options, fold: Fold | None) -> Splits:
+def _open_named(name: str, options: Options) -> Source:
+    if name == "digits":
+        return open_digits(options)
     class_names = DATASETS[name].class_names
     if name == "imdb":
         _refuse_texts(name, options)
     path = find(name)
     if name != "imdb":
-        return load_npz(path, options, fold, name=name, class_names=class_names)
+        return open_npz(path, options, name=name, class_names=class_names)
     if path.suffix == ".npz":
-        return load_numbered(path, options, fold, class_names=class_names)
-    return load_table(path, options, fold, name=name, class_names=class_names)
+        return open_numbered(path, options, class_names=class_names)
+    return open_table(path, options, name=name, class_names=class_names)
 
 
 def _place(name: str) -> Path:
@@ -102,12 +114,11 @@ def prepare(
     return load(path, options)
 
 
-def _fold(source: str | os.PathLike[str], options: Options) -> Fold | None:
+def _fold(name: str, options: Options) -> Fold | None:
     """Return the fold of the options, with the groups of the examples."""
     number, of, groups = options.fold, options.folds, options.groups
     if not groups or not of:
         return Fold(number, of) if of else None
-    name = os.fspath(source)
     path = find(name) if name == "imdb" else _place(name)
     if name not in DATASETS and path.is_dir():
         raise UserError(f"groups are for files and named sets, {name} is a folder.")

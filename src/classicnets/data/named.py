@@ -1,7 +1,6 @@
 """The named data sets: where each is looked for, and how it is fetched once."""
 
 import contextlib
-import dataclasses
 import importlib.metadata
 import os
 import sys
@@ -13,17 +12,16 @@ import numpy as np
 
 from classicnets import files
 from classicnets.data.catalogue import DATASETS
-from classicnets.data.examples import Examples, Splits, digest
-from classicnets.data.folds import Fold
+from classicnets.data.examples import Examples, digest
 from classicnets.data.images.decoding import resize_array
 from classicnets.data.options import Options
 from classicnets.data.places import places
-from classicnets.data.splitting import Source, split
+from classicnets.data.splitting import Source
 from classicnets.data.texts.imdb import as_arrays
 from classicnets.errors import UserError
 
 
-def load_digits(options: Options, fold: Fold | None = None) -> Splits:
+def open_digits(options: Options) -> Source:
     """Return scikit-learn's 1,797 digits, 8x8 with values 0..16, as 32x32 uint8."""
     # From the file itself: importing scikit-learn for it would take a second.
     package = importlib.metadata.distribution("scikit-learn")
@@ -33,14 +31,12 @@ def load_digits(options: Options, fold: Fold | None = None) -> Splits:
     labels = table[:, -1].astype(np.int32)
     size, channels = options.image_size or 32, options.channels or 1
     inputs = resize_array(pixels, size, channels, options.resize)
-    source = Source(
+    return Source(
         name="digits",
         class_names=DATASETS["digits"].class_names,
         examples=Examples(inputs, labels),
         fingerprint=digest(inputs, labels),
     )
-    # Its classes are large enough, whether they are learned or not.
-    return split(source, dataclasses.replace(options, labelled=True), fold)
 
 
 def find(name: str) -> Path:

@@ -7,6 +7,7 @@ the same one after an upgrade.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from classicnets.data.folds import Fold
 from classicnets.data.options import Options
 from classicnets.errors import UserError
 from classicnets.streams import Stream, words
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 _TEST_FRACTION = 0.2
 
@@ -31,6 +35,7 @@ class Source:
         notes: Lines that the user should see.
         validation: The source's own, or None.
         open_test: Returns the source's own test; None where it has none.
+        tokenizer: For texts that come with a vocabulary of their own.
     """
 
     name: str
@@ -40,9 +45,10 @@ class Source:
     notes: Sequence[str] = ()
     validation: Examples | None = None
     open_test: Callable[[], Examples] | None = None
+    tokenizer: "Tokenizer | None" = None
 
 
-def split(source: Source, options: Options, fold: Fold | None = None) -> Splits:
+def split(source: Source, options: Options, *, fold: Fold | None = None) -> Splits:
     """Carve the splits that a source does not bring.
 
     The test, where it brings none, is a fifth of the examples, always the same one
@@ -138,8 +144,8 @@ class _Carving:
             )
             self.rows, validation = (self.rows[part] for part in parts)
         self.notes.append(
-            f"validation: {len(validation):,} of {before:,} training examples, {how}drawn "
-            f"with split_seed {seed}"
+            f"validation: {len(validation):,} of {before:,} training examples, "
+            f"{how}drawn with split_seed {seed}"
         )
         self.validation = take(self.source.examples, validation)
 
@@ -155,6 +161,7 @@ class _Carving:
             open_test=self.open_test,
             fingerprint=self.source.fingerprint,
             notes=tuple(self.notes),
+            tokenizer=self.source.tokenizer,
         )
 
     def _test_on(self, rows: np.ndarray) -> None:

@@ -6,33 +6,26 @@ from typing import Any
 
 import numpy as np
 
-from classicnets.data.examples import Examples, Splits, digest
-from classicnets.data.folds import Fold
+from classicnets.data.examples import Examples, digest
 from classicnets.data.images.decoding import resize_array
 from classicnets.data.npz import read_array, read_shapes
 from classicnets.data.options import Options
-from classicnets.data.splitting import Source, split
+from classicnets.data.splitting import Source
 from classicnets.errors import UserError
 
 _PARTS = ("train", "val", "test")
 _BLOCK = 4096  # rows converted at a time, to bound the memory of the conversion
 
 
-def load_npz(
-    path: Path,
-    options: Options,
-    fold: Fold | None = None,
-    *,
-    name: str,
-    class_names: Sequence[str] | None = None,
-) -> Splits:
+def open_npz(
+    path: Path, options: Options, *, name: str, class_names: Sequence[str] | None = None
+) -> Source:
     """Open a `.npz`; `x_test` stays unread until the splits' `open_test()`.
 
     Args:
         path: The file.
-        options: How it is read and split. Where the labels are not needed, the file may
-            have none; those that it has are kept if nothing is wrong with them.
-        fold: Of a cross-validation.
+        options: How it is read. Where the labels are not needed, the file may have
+            none; those that it has are kept if nothing is wrong with them.
         name: How messages call it.
         class_names: The names of the classes where the file holds none itself; None:
             "0", "1", ...
@@ -58,7 +51,7 @@ def load_npz(
     def open_test() -> Examples:
         return Examples(_prepared(path, "x_test", options, []), labels["test"])
 
-    source = Source(
+    return Source(
         name=name,
         class_names=names,
         examples=Examples(inputs, labels["train"]),
@@ -67,7 +60,6 @@ def load_npz(
         fingerprint=digest(*content),
         notes=notes,
     )
-    return split(source, options, fold)
 
 
 def _check_keys(path: Path, shapes: Mapping[str, Any], labelled: bool) -> None:

@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-from classicnets.data.examples import Examples, Splits
+from classicnets.data.examples import Examples
 from classicnets.data.folder_files import IMAGES, printable
 from classicnets.data.folder_layout import Listing, scan, skipped_note
-from classicnets.data.folds import Fold
 from classicnets.data.images.cache import DecodedFolder, decode_folder
 from classicnets.data.options import Options
-from classicnets.data.splitting import Source, split
+from classicnets.data.splitting import Source
 
 
-def load_folder(root: Path, options: Options, fold: Fold | None = None) -> Splits:
-    """Decode a folder once, then open its splits from the cache; see `data.load`."""
+def open_image_folder(root: Path, options: Options) -> Source:
+    """Decode a folder once, then open it from the cache; see `data.load`."""
     listing = scan(root, IMAGES, labelled=options.labelled)
     decoded = decode_folder(listing, options)
     validation, open_test = None, None
@@ -23,7 +22,7 @@ def load_folder(root: Path, options: Options, fold: Fold | None = None) -> Split
         validation, test = _part(decoded, "validation"), _part(decoded, "test")
         validation = validation if len(validation) else None
         open_test = (lambda: test) if len(test) else None
-    source = Source(
+    return Source(
         name=printable(root.resolve().name),
         class_names=listing.class_names,
         examples=examples,
@@ -32,7 +31,6 @@ def load_folder(root: Path, options: Options, fold: Fold | None = None) -> Split
         fingerprint=decoded.content,
         notes=_notes(listing, decoded, options),
     )
-    return split(source, options, fold)
 
 
 def _notes(listing: Listing, decoded: DecodedFolder, options: Options) -> list[str]:
@@ -43,7 +41,11 @@ def _notes(listing: Listing, decoded: DecodedFolder, options: Options) -> list[s
         f"{root}: {len(decoded.labels):,} images{classes} as {size} ({options.resize})",
         *listing.notes,
         *skipped_note(
-            root, decoded.failures, len(listing.files), options.allow_corrupt, IMAGES
+            root,
+            decoded.failures,
+            files=len(listing.files),
+            allow_corrupt=options.allow_corrupt,
+            kind=IMAGES,
         ),
     ]
     if decoded.copies:

@@ -3,13 +3,12 @@
 from collections import Counter
 from pathlib import Path
 
-from classicnets.data.examples import Splits
 from classicnets.data.folder_files import IMAGES, TEXTS, files_below, printable
 from classicnets.data.folder_layout import scan, skipped_note
-from classicnets.data.folds import Fold
 from classicnets.data.options import Options
 from classicnets.data.reading import read_text
-from classicnets.data.texts.splits import text_splits, texts_as_source
+from classicnets.data.splitting import Source
+from classicnets.data.texts.splits import text_source
 from classicnets.errors import UserError
 
 
@@ -20,7 +19,7 @@ def holds_texts(root: Path) -> bool:
     return sum(others[ending] for ending in TEXTS.endings) > images
 
 
-def load_text_folder(root: Path, options: Options, fold: Fold | None = None) -> Splits:
+def open_text_folder(root: Path, options: Options) -> Source:
     """Read a folder of texts, laid out as a folder of images; see `data.load`.
 
     The folder `train/unsup` of the Large Movie Review Dataset is left out: its texts
@@ -38,13 +37,17 @@ def load_text_folder(root: Path, options: Options, fold: Fold | None = None) -> 
         else:
             rows.append(row)
     notes = skipped_note(
-        root, failures, len(listing.files), options.allow_corrupt, TEXTS
+        root,
+        failures,
+        files=len(listing.files),
+        allow_corrupt=options.allow_corrupt,
+        kind=TEXTS,
     )
-    source = texts_as_source(
+    return text_source(
         printable(root.resolve().name),
         listing.class_names,
-        texts,
-        listing.labels[rows],
+        texts=texts,
+        labels=listing.labels[rows],
+        parts=listing.parts[rows],
         notes=[*listing.notes, *notes],
     )
-    return text_splits(source, listing.parts[rows].tolist(), options, fold)

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classicnets.data.examples import Splits
-from classicnets.data.folds import Fold
 from classicnets.data.npz import read_array, read_shapes
 from classicnets.data.options import Options
-from classicnets.data.texts.splits import text_splits, texts_as_source
+from classicnets.data.splitting import Source
+from classicnets.data.texts.splits import text_source
 from classicnets.data.texts.vocabulary import leave_out
 from classicnets.data.texts.words import PADDING, UNKNOWN
 from classicnets.errors import UserError
@@ -61,13 +60,9 @@ def as_arrays(
     return arrays | {"words": np.array(words)}
 
 
-def load_numbered(
-    path: Path,
-    options: Options,
-    fold: Fold | None = None,
-    *,
-    class_names: Sequence[str],
-) -> Splits:
+def open_numbered(
+    path: Path, options: Options, *, class_names: Sequence[str]
+) -> Source:
     """Open what `as_arrays` made.
 
     The texts are put together from the words. Cut again by Keras's rules they give the
@@ -75,22 +70,20 @@ def load_numbered(
     """
     arrays = read_numbered(path)
     words = arrays["words"].tolist()
-    tokenizer = options.tokenizer
-    if tokenizer is None:
-        tokenizer = keras_tokenizer(words[: options.vocabulary_size])
-        by_frequency = [word for word in words[_FIRST_WORD:] if word != _LOST]
-        leave_out(tokenizer, by_frequency[: options.skip_top])
+    tokenizer = keras_tokenizer(words[: options.vocabulary_size])
+    by_frequency = [word for word in words[_FIRST_WORD:] if word != _LOST]
+    leave_out(tokenizer, by_frequency[: options.skip_top])
     train = _texts(arrays["x_train"], arrays["offsets_train"], words)
     test = _texts(arrays["x_test"], arrays["offsets_test"], words)
-    source = texts_as_source(
+    source = text_source(
         "imdb",
         class_names,
-        train + test,
-        np.concatenate([arrays["y_train"], arrays["y_test"]]),
+        texts=train + test,
+        labels=np.concatenate([arrays["y_train"], arrays["y_test"]]),
+        parts=["train"] * len(train) + ["test"] * len(test),
         notes=["imdb: the words as Keras numbers them, not the texts themselves"],
     )
-    parts = ["train"] * len(train) + ["test"] * len(test)
-    return text_splits(source, parts, replace(options, tokenizer=tokenizer), fold)
+    return replace(source, tokenizer=tokenizer)
 
 
 def keras_tokenizer(words: Sequence[str]) -> "Tokenizer":

@@ -10,7 +10,7 @@ import numpy as np
 
 from classicnets.data.examples import Examples, Splits
 from classicnets.data.options import Options
-from classicnets.data.splitting import Source, split, take
+from classicnets.data.splitting import Source, take
 from classicnets.data.texts.vocabulary import build_vocabulary, encode, encode_words
 from classicnets.data.texts.words import UNKNOWN, split_words, word_rules
 from classicnets.errors import UserError
@@ -18,30 +18,59 @@ from classicnets.errors import UserError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from classicnets.data.folds import Fold
-
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
-def text_splits(
-    source: Source,
-    parts: Sequence[str],
-    options: Options,
-    fold: "Fold | None" = None,
-) -> Splits:
-    """Carve splits, learn the vocabulary of the training texts, and encode all texts.
+def text_source(
+    name: str,
+    class_names: Sequence[str],
+    *,
+    texts: Sequence[str],
+    labels: np.ndarray,
+    parts: Sequence[str] | np.ndarray,
+    notes: Sequence[str],
+) -> Source:
+    """Return texts as a source, without tokens yet.
 
     Args:
-        source: What was read; its inputs are not there yet.
-        parts: Of each text "train", "validation" or "test" where the source says so,
+        name: Of the set, the file or the folder.
+        class_names: The name of class 0, 1, ...
+        texts: Those of all splits.
+        labels: (texts,) int32.
+        parts: "train", "validation" or "test" of each text where the source says so,
             else "" for all.
-        options: How the texts are split and encoded.
-        fold: Of a cross-validation.
+        notes: Lines that the user should see.
+    """
+    everything = Examples(np.empty((len(texts), 0), np.int32), labels, texts)
+    splits = {
+        str(part): take(everything, np.flatnonzero(np.asarray(parts) == part))
+        for part in np.unique(parts)
+    }
+    first = splits["" if "" in splits else "train"]
+    validation, test = splits.get("validation"), splits.get("test")
+    return Source(
+        name,
+        class_names,
+        examples=first,
+        validation=validation,
+        open_test=None if test is None else lambda: test,
+        fingerprint=_fingerprint(
+            [first] if validation is None else [first, validation]
+        ),
+        notes=notes,
+    )
+
+
+def encode_splits(raw: Splits, options: Options) -> Splits:
+    """Learn the vocabulary of the training texts unless there is one; encode all.
+
+    Args:
+        raw: Splits of texts without tokens yet.
+        options: How the texts are encoded.
 
     Returns:
         Splits whose test texts are encoded by `open_test()`.
     """
-    raw = split(_in_parts(source, parts), options, fold)
     # After the carving: the vocabulary must know nothing of the validation.
     train, tokenizer = _encoded_train(raw, options)
     return replace(
@@ -58,19 +87,6 @@ def text_splits(
         ),
         tokenizer=tokenizer,
     )
-
-
-def texts_as_source(
-    name: str,
-    class_names: Sequence[str],
-    texts: Sequence[str],
-    labels: np.ndarray,
-    notes: Sequence[str],
-) -> Source:
-    """Return texts and labels (texts,) int32 as a source without tokens yet."""
-    inputs = np.empty((len(texts), 0), np.int32)
-    examples = Examples(inputs, labels, texts)
-    return Source(name, class_names, examples, fingerprint="", notes=notes)
 
 
 def number_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
@@ -128,28 +144,9 @@ def _token_notes(
     return notes
 
 
-def _in_parts(source: Source, parts: Sequence[str]) -> Source:
-    """Return the source with the splits that it brings, and a fingerprint."""
-    where = np.asarray(parts)
-    splits = {
-        str(part): take(source.examples, np.flatnonzero(where == part))
-        for part in np.unique(where)
-    }
-    first = splits["" if "" in splits else "train"]
-    validation, test = splits.get("validation"), splits.get("test")
-    not_test = [first] if validation is None else [first, validation]
-    return replace(
-        source,
-        examples=first,
-        validation=validation,
-        open_test=None if test is None else lambda: test,
-        fingerprint=_fingerprint(not_test),
-    )
-
-
 def _encoded_train(raw: Splits, options: Options) -> "tuple[Examples, Tokenizer]":
     """Encode the training texts; return them and the tokenizer, learned if need be."""
-    tokenizer = options.tokenizer
+    tokenizer = options.tokenizer or raw.tokenizer
     words = split_words(tokenizer or word_rules(), _texts(raw.train))
     if not words.names:
         raise UserError(f"no training text of {raw.name} has a word in it")

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from classicnets.data.examples import Splits
-from classicnets.data.folds import Fold
 from classicnets.data.options import Options
-from classicnets.data.texts.splits import number_labels, text_splits, texts_as_source
+from classicnets.data.splitting import Source
+from classicnets.data.texts.splits import number_labels, text_source
 from classicnets.data.texts.table_files import NO_SPLIT, READERS, Columns, shortened
 from classicnets.errors import UserError, nearest
 
@@ -29,20 +28,14 @@ _PARTS = {
 }
 
 
-def load_table(
-    path: Path,
-    options: Options,
-    fold: Fold | None = None,
-    *,
-    name: str,
-    class_names: Sequence[str] = (),
-) -> Splits:
+def open_table(
+    path: Path, options: Options, *, name: str, class_names: Sequence[str] = ()
+) -> Source:
     """Read a table of texts and labels; see `data.load`.
 
     Args:
         path: The file.
-        options: How it is read and split.
-        fold: Of a cross-validation.
+        options: Which columns are read.
         name: How messages call it.
         class_names: What the labels 0, 1, ... are called where the file does not say.
     """
@@ -52,8 +45,9 @@ def load_table(
     names, numbers = number_labels(labels)
     if class_names and names == tuple(str(i) for i in range(len(class_names))):
         names = tuple(class_names)
-    source = texts_as_source(name, names, texts, numbers, notes)
-    return text_splits(source, parts, options, fold)
+    return text_source(
+        name, names, texts=texts, labels=numbers, parts=parts, notes=notes
+    )
 
 
 def read_table(
