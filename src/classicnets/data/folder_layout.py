@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from classicnets.errors import UserError
 
 _MOST_CORRUPT = 0.01
 _NAMES = 3  # of broken files in a note
-_PARTS = {
+PARTS = {
     "train": "train",
     "val": "validation",
     "validation": "validation",
@@ -81,6 +81,7 @@ def scan(root: Path, kind: FileKind, *, labelled: bool = True) -> Listing:
         status = entry.stat()
         times = (status.st_mtime_ns, status.st_ctime_ns)
         state.update(repr((relative, status.st_size, times)).encode())
+    pooled = 0 if labelled else len(rows)
     return Listing(
         root=root,
         class_names=tuple(printable(name) for name in classes),
@@ -88,7 +89,7 @@ def scan(root: Path, kind: FileKind, *, labelled: bool = True) -> Listing:
         labels=np.array([label for _, label, _ in rows], np.int32),
         parts=np.array([part for _, _, part in rows]),
         state=state.hexdigest(),
-        notes=tuple(_notes(root, parts, kind, ignored, None if labelled else rows)),
+        notes=tuple(_notes(root, parts.get("train"), kind, ignored, pooled)),
     )
 
 
@@ -135,7 +136,7 @@ def _part_folders(root: Path) -> dict[str, Path]:
     """Return the folders of "train", "validation" and "test", or of "" the root."""
     parts: dict[str, Path] = {}
     for name in subfolders(root):
-        part = _PARTS.get(name.lower())
+        part = PARTS.get(name.lower())
         if part is None:
             continue
         if part in parts:
@@ -206,16 +207,11 @@ def _most_common(endings: Counter[str]) -> str:
 
 
 def _notes(
-    root: Path,
-    parts: dict[str, Path],
-    kind: FileKind,
-    ignored: Counter[str],
-    pooled: Sized | None,
+    root: Path, train: Path | None, kind: FileKind, ignored: Counter[str], pooled: int
 ) -> Iterator[str]:
-    """Yield what is left out, of class folders or of `pooled` files."""
-    train = parts.get("train")
-    if train and pooled is not None:
-        beside = sum(1 for _ in files_below(root, kind, Counter())) - len(pooled)
+    """Yield what is left out, of class folders or of so many pooled files."""
+    if train and pooled:
+        beside = sum(1 for _ in files_below(root, kind, Counter())) - pooled
         if beside:
             yield (
                 f"{beside:,} {kind.name} in {root} are left out: they lie beside "
@@ -224,7 +220,7 @@ def _notes(
     if ignored:
         endings = _most_common(ignored)
         yield f"{ignored.total():,} files in {root} are ignored: {endings}"
-    if train and pooled is None:
+    if train and not pooled:
         for name in set(kind.unlabelled).intersection(subfolders(train)):
             yield f"{train / name} is left out: its {kind.name} have no label"
 

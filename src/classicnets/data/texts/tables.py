@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from classicnets.data.folder_layout import PARTS
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source
 from classicnets.data.texts.splits import number_labels, text_source
@@ -19,13 +20,7 @@ LABEL_COLUMNS = (
     *("label", "class", "sentiment", "category", "target", "labels", "topic"),
     *("intent", "emotion", "标签", "类别", "分类"),
 )
-_PARTS = {
-    "train": "train",
-    "val": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-}
+_PARTS = PARTS | {"dev": "validation"}
 
 
 def open_table(
