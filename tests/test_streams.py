@@ -19,8 +19,8 @@ SAME_KEY = ("AUGMENTATION", "CALLS")
 # Streams that several files draw from: why that is one use.
 SHARED = {
     "NOISE": "a run is a VAE's or a GAN's, and verify repeats the first step of one",
-    "SHOWN": "a run is a VAE's or a GAN's",
-    "JUDGED": "a run is a VAE's or a GAN's",
+    "SAMPLES": "a run is a VAE's or a GAN's",
+    "SCORES": "a run is a VAE's or a GAN's",
     "REAL": "the real images of the validation and those of the test",
 }
 # Files with a source of their own.
@@ -46,8 +46,8 @@ FIRST_WORDS = {
     "NOISE": (0xDDC0DB910D20A4B6, 0xD3338F1659EA443D),
     "MIX": (0x6532BB63014569B3, 0x43A6306088F81AFE),
     "GREY": (0x1281BA634915DEF1, 0x41046BE244AEB1F5),
-    "SHOWN": (0x73B233C0A6D88E43, 0x90DC3D613913F312),
-    "JUDGED": (0xAB68067A26C14063, 0xFF2D3FA498F0B6D3),
+    "SAMPLES": (0x73B233C0A6D88E43, 0x90DC3D613913F312),
+    "SCORES": (0xAB68067A26C14063, 0xFF2D3FA498F0B6D3),
     "REAL": (0x99DA92338386C896, 0xE0D0B9A4530B3B7B),
     "BINARY": (0x38E53AB050DF6390, 0x9A875AAA36316E23),
     "SUBSET": (0xE31B9D4B3B888B2C, 0x676948CFF5E1F713),

@@ -31,9 +31,9 @@ class Stream(enum.IntEnum):
     NOISE = 0x64726177_00000000  # what a generator, or a posterior, makes images of
     MIX = 0x64726177_00000001  # of real and generated images, for the penalty
     GREY = 0x64726177_00000002  # levels below which a grey pixel is drawn as white
-    # Drawn once, to judge and to show.
-    SHOWN = 0x64726177_00000003  # codes of the samples after an epoch
-    JUDGED = 0x64726177_00000004  # codes of the images that are judged, an image a step
+    # Drawn once, to show and to judge.
+    SAMPLES = 0x64726177_00000003  # codes of the samples after an epoch
+    SCORES = 0x64726177_00000004  # codes of the images that are judged, one per step
     REAL = 0x64726177_00000006  # which real images generated ones are compared to
     BINARY = 0x62696E61_00000000  # pixels of static binarization
     SUBSET = 0x73756273_00000000  # of KID

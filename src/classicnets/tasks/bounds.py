@@ -115,7 +115,7 @@ class Bounds:
         seed, shape = self.recipe.split_seed, (samples, self.latent_size)
 
         def run(rows: np.ndarray) -> np.ndarray:
-            noise = streams.normal(seed, Stream.JUDGED, rows, shape)
+            noise = streams.normal(seed, Stream.SCORES, rows, shape)
             return function({}, {"raw": raw[rows], "noise": noise})
 
         return in_batches(run, np.arange(len(raw)), min(max(size, 1), len(raw)))

@@ -188,7 +188,7 @@ class Generate:
         """Return the KID to validation images, or None between pictures."""
         if (epoch + 1) % self.recipe.sample_epochs and epoch + 1 < self.recipe.epochs:
             return {"kid": None}
-        return {"kid": self._judge.kid(self.sample(self._judge.count, Stream.JUDGED))}
+        return {"kid": self._judge.kid(self.sample(self._judge.count, Stream.SCORES))}
 
     @functools.cached_property
     def _judge(self) -> ImageJudge:
@@ -215,7 +215,7 @@ class Generate:
 
     def show(self) -> dict[str, np.ndarray]:
         """Return `samples`, (n, height, width, channels) uint8, of fixed noise."""
-        return {"samples": self.sample(SAMPLES, Stream.SHOWN)}
+        return {"samples": self.sample(SAMPLES, Stream.SAMPLES)}
 
     def plain_models(self) -> dict[str, keras.Model]:
         """Return float32 models: `generator` makes uint8 pixels of noise, and `critic`

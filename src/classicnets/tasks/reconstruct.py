@@ -128,7 +128,7 @@ class Reconstruct:
                 "reconstructions": self._decode({}, {"code": codes}),
             }
             if self.judge.is_vae:
-                source = streams.generator(self.recipe.seed, Stream.SHOWN)
+                source = streams.generator(self.recipe.seed, Stream.SAMPLES)
                 codes = source.standard_normal((SAMPLES, self.judge.latent_size))
                 pictures["samples"] = self._decode(
                     {}, {"code": codes.astype("float32")}
