@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 
 SECONDS, BYTES = 10, 2**30  # of one input, at most
 CLOCK_SECONDS = 90  # for a process that waits and does not work
-KEPT = 2  # inputs of a reader with the same finding
+COPIES = 2  # inputs of a reader with the same finding
 QUIET = hypothesis.settings(
     deadline=None,
     database=None,
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS))
     parser.add_argument("--seed", type=int, default=0, help="of the inputs")
     options = parser.parse_args()
-    kept = Path(tempfile.mkdtemp(prefix="fuzzing-"))
+    findings_folder = Path(tempfile.mkdtemp(prefix="fuzzing-"))
     shares = sum(READERS[name].share for name in options.readers)
     print(
         "| reader | inputs | refused | accepted | slowest, s | peak, MiB | findings |"
@@ -53,15 +53,15 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     total: Counter[str] = Counter()
     for name in options.readers:
-        wanted = max(1, round(options.inputs * READERS[name].share / shares))
+        number = max(1, round(options.inputs * READERS[name].share / shares))
         with tempfile.TemporaryDirectory() as folder:
-            found = feed(name, wanted, options.seed, Path(folder), kept)
-        total.update({key: found[key] for key in ("inputs", "refused", "accepted")})
-        total["findings"] += found["findings"]
+            counts = feed(name, number, options.seed, Path(folder), findings_folder)
+        total.update({key: counts[key] for key in ("inputs", "refused", "accepted")})
+        total["findings"] += counts["findings"]
         print(
-            f"| {name} | {found['inputs']:,} | {found['refused']:,} |"
-            f" {found['accepted']:,} | {found['seconds']:.1f} |"
-            f" {found['bytes'] / 2**20:.0f} | {found['findings']} |",
+            f"| {name} | {counts['inputs']:,} | {counts['refused']:,} |"
+            f" {counts['accepted']:,} | {counts['seconds']:.1f} |"
+            f" {counts['bytes'] / 2**20:.0f} | {counts['findings']} |",
             flush=True,
         )
     print(
@@ -69,59 +69,61 @@ def main() -> None:
         f" | | {total['findings']} |"
     )
     if total["findings"]:
-        print(f"The inputs that were not borne: {kept}")
+        print(f"The inputs that were not borne: {findings_folder}")
         sys.exit(1)
-    kept.rmdir()
+    findings_folder.rmdir()
 
 
-def feed(name: str, wanted: int, seed: int, folder: Path, kept: Path) -> Counter:
-    """Return what came of a reader's inputs; those that it did not bear are kept."""
-    found: Counter[str] = Counter(inputs=0, seconds=0, bytes=0)
+def feed(
+    name: str, number: int, seed: int, folder: Path, findings_folder: Path
+) -> Counter:
+    """Count what came of a reader's inputs; those that it did not bear are kept."""
+    counts: Counter[str] = Counter(inputs=0, seconds=0, bytes=0)
     reasons: Counter[tuple] = Counter()
     path = folder / READERS[name].file
     context = multiprocessing.get_context("spawn")
-    while found["inputs"] < wanted:
+    while counts["inputs"] < number:
         ours, theirs = context.Pipe()
-        job = (name, wanted - found["inputs"], seed + found["inputs"], folder, theirs)
+        job = (name, number - counts["inputs"], seed + counts["inputs"], folder, theirs)
         process = context.Process(target=work, args=job)
         process.start()
         theirs.close()
-        while found["inputs"] < wanted:
+        while counts["inputs"] < number:
             try:
                 ready = ours.poll(CLOCK_SECONDS)
-                told = ours.recv() if ready else {"finding": "it hangs"}
+                report = ours.recv() if ready else {"finding": "it hangs"}
             except EOFError:
                 process.join()
-                told = {"finding": f"it ends the process: {process.exitcode}"}
-            if "error" in told:
-                raise RuntimeError(f"{name} cannot be fuzzed:\n{told['error']}")
-            if "started" in told:
+                report = {"finding": f"it ends the process: {process.exitcode}"}
+            if "error" in report:
+                raise RuntimeError(f"{name} cannot be fuzzed:\n{report['error']}")
+            if "started" in report:
                 continue
-            if "ended" in told:
+            if "ended" in report:
                 break
-            found["inputs"] += 1
-            found["seconds"] = max(found["seconds"], told.get("seconds", 0))
-            found["bytes"] = max(found["bytes"], told.get("bytes", 0))
-            found[told.get("outcome", "findings")] += 1
-            if reason := told.get("finding"):
+            counts["inputs"] += 1
+            counts["seconds"] = max(counts["seconds"], report.get("seconds", 0))
+            counts["bytes"] = max(counts["bytes"], report.get("bytes", 0))
+            counts[report.get("outcome", "findings")] += 1
+            if reason := report.get("finding"):
                 last = reason.strip().splitlines()[-1]
                 places = re.findall(r'classicnets/(\S+)", line (\d+)', reason)
                 reasons[key := (last.split(":")[0], *places[-1:])] += 1
-                if reasons[key] <= KEPT:
-                    stem = re.sub(r"\W+", "-", f"{name} {found['findings']}")
-                    content = told.get("content") or path.read_bytes()
-                    (kept / f"{stem}{path.suffix}").write_bytes(content)
-                    (kept / f"{stem}.txt").write_text(reason)
+                if reasons[key] <= COPIES:
+                    stem = re.sub(r"\W+", "-", f"{name} {counts['findings']}")
+                    content = report.get("content") or path.read_bytes()
+                    (findings_folder / f"{stem}{path.suffix}").write_bytes(content)
+                    (findings_folder / f"{stem}.txt").write_text(reason)
                     print(f"{stem}: {key}, {last[:80]}", file=sys.stderr, flush=True)
-            if "outcome" not in told and "bytes" not in told:  # it hangs or is gone
+            if "outcome" not in report and "bytes" not in report:  # it hangs or is gone
                 break
         process.kill()
         process.join()
-    return found
+    return counts
 
 
-def work(name: str, wanted: int, seed: int, folder: Path, pipe: Any) -> None:
-    """Read inputs in this process and tell of each."""
+def work(name: str, number: int, seed: int, folder: Path, pipe: Any) -> None:
+    """Read inputs in this process and report on each."""
     # What libraries write about broken files is of no interest.
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -139,42 +141,42 @@ def work(name: str, wanted: int, seed: int, folder: Path, pipe: Any) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     pipe.send({"started": True})
 
-    @hypothesis.settings(QUIET, max_examples=wanted)
+    @hypothesis.settings(QUIET, max_examples=number)
     @hypothesis.seed(seed)
     @hypothesis.given(inputs)
     def read_all(content: bytes) -> None:
         Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
-        told: dict[str, Any] = {}
+        report: dict[str, Any] = {}
         begun = time.process_time()
         try:
-            told["outcome"] = (
+            report["outcome"] = (
                 "accepted" if accepts(reader, content, folder) else "refused"
             )
         except BaseException:
-            told["finding"] = traceback.format_exc()
-        told["seconds"] = time.process_time() - begun
-        told["bytes"] = max(memory("VmHWM") - start, 0)
-        if told["seconds"] > SECONDS:
-            told["finding"] = f"it takes {told['seconds']:.0f} s"
-        elif told["bytes"] > BYTES:
-            told["finding"] = f"it takes {told['bytes'] / 2**20:,.0f} MiB"
-        if "finding" in told:
-            told.pop("outcome", None)
-            told["content"] = content  # the file may be another one by then
-        pipe.send(told)
+            report["finding"] = traceback.format_exc()
+        report["seconds"] = time.process_time() - begun
+        report["bytes"] = max(memory("VmHWM") - start, 0)
+        if report["seconds"] > SECONDS:
+            report["finding"] = f"it takes {report['seconds']:.0f} s"
+        elif report["bytes"] > BYTES:
+            report["finding"] = f"it takes {report['bytes'] / 2**20:,.0f} MiB"
+        if "finding" in report:
+            report.pop("outcome", None)
+            report["content"] = content  # the file may be another one by then
+        pipe.send(report)
 
     read_all()
-    pipe.send({"ended": True})  # after fewer than wanted, where it found no others
+    pipe.send({"ended": True})  # after fewer, where there are no others
 
 
 def memory(field: str) -> int:
-    """Bytes of this process, as /proc/self/status counts them."""
+    """Return bytes of this process, as /proc/self/status counts them."""
     text = Path("/proc/self/status").read_text()
     return int(re.search(rf"{field}:\s+(\d+)", text)[1]) * 1024
 
 
 def accepts(reader: Reader, content: bytes, folder: Path) -> bool:
-    """Whether a reader takes an input; fails where it neither takes nor refuses it."""
+    """Return whether a reader takes an input; fail where it does not refuse it."""
     path = folder / reader.file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -190,7 +192,7 @@ def accepts(reader: Reader, content: bytes, folder: Path) -> bool:
 
 
 def inputs_of(reader: Reader) -> st.SearchStrategy[bytes]:
-    """All inputs of a reader: intact files with damaged bytes, and its others."""
+    """Return all inputs of a reader: intact files, damaged, and its others."""
     intact = reader.intact()
     files = st.sampled_from(intact)
     damaged = st.builds(damage, files, files, SEEDS)

@@ -178,7 +178,7 @@ def load_in_a_process(name, tmp_path, proxy, certificate=""):
         "KERAS_HOME": str(tmp_path / "keras"),
     }
     if importlib.util.find_spec("jax"):
-        environment["KERAS_BACKEND"] = "jax"  # the quickest to import; none is used
+        environment["KERAS_BACKEND"] = "jax"  # the fastest to import; none is used
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Images without labels: one heap, whatever folders or arrays they lie in."""
+"""Images without labels: pooled, whatever folders or arrays they lie in."""
 
 import re
 import tracemalloc
@@ -56,7 +56,7 @@ def test_loose_images_are_split_as_they_are(image_folder):
     assert "4 of 40 training examples, drawn with split_seed 0" in notes
 
 
-def test_subfolders_are_one_heap_sorted_by_path(image_folder):
+def test_subfolders_are_pooled_and_sorted_by_path(image_folder):
     # The k-th folder made has the red 20 k.
     root = image_folder({"b/deep": 10, "": 10, "b": 10, "a": 10, "A": 1})
     splits = load(root)
@@ -164,7 +164,7 @@ def test_an_added_image_is_seen(image_folder):
     assert second.fingerprint != first.fingerprint
 
 
-def test_prepare_decodes_a_heap(image_folder):
+def test_prepare_decodes_pooled_images(image_folder):
     root = image_folder({"": 10})
     prepared = data.prepare(root, labelled=False, progress=False, image_size=16)
     assert prepared.train.inputs.shape == (7, 16, 16, 3)
@@ -227,7 +227,7 @@ def test_labels_that_are_right_are_kept_and_decide_the_same_splits(save):
         assert np.array_equal(ours.labels, theirs.labels)
 
 
-def test_small_classes_are_split_as_one_heap(save):
+def test_small_classes_are_split_as_one_pool(save):
     path = save(x_train=images(20), y_train=[7] + [0] * 19)
     splits = load(path)
     assert sizes(splits) == (14, 2, 4)
