@@ -7,7 +7,7 @@ from classicnets import optimization, recipe
 
 
 def rates(steps_per_epoch=10, **changes):
-    values = {"network": "n", "data": "d", "epochs": 10, "learning_rate": 0.2}
+    values = {"network": "resnet20", "data": "d", "epochs": 10, "learning_rate": 0.2}
     return optimization.learning_rates(recipe.build(values | changes), steps_per_epoch)
 
 

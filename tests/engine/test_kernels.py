@@ -10,7 +10,7 @@ from classicnets.engine import kernels
 from classicnets.networks.lstm import lstm
 
 RANDOM = np.random.default_rng(0)
-PLAIN = {"network": "none", "data": "none", "epochs": 1, "weight_decay": 0.0}
+PLAIN = {"network": "resnet20", "data": "none", "epochs": 1, "weight_decay": 0.0}
 
 
 def small_network(side, channels=8, bias=True):

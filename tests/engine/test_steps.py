@@ -99,7 +99,7 @@ def test_weight_decay_adds_to_the_gradient_as_in_the_papers(name):
     network = linear_network(start)
     chosen = recipe.build(
         {
-            "network": "none",
+            "network": "resnet20",
             "data": "none",
             "epochs": 1,
             "optimizer": name,
@@ -132,7 +132,7 @@ def test_weight_decay_adds_to_the_gradient_as_in_the_papers(name):
 def test_adam_takes_the_steps_of_keras(name):
     chosen = recipe.build(
         {
-            "network": "none",
+            "network": "resnet20",
             "data": "none",
             "epochs": 1,
             "optimizer": name,
