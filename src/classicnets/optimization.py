@@ -63,8 +63,10 @@ class _FastStep:
         return pairs
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        step = engine.fast_step(self.fast_step) or super().update_step  # type: ignore[misc]
-        step(gradient, variable, learning_rate)
+        if step := engine.fast_step(self.fast_step):
+            step(self, gradient, variable, learning_rate)
+        else:
+            super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
 
 
 class SGD(_CoupledDecay, _FastStep, keras.optimizers.SGD):
