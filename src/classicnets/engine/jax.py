@@ -1,7 +1,7 @@
 """The engine on JAX, whose functions are pure: variables go in and come out."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,9 +19,7 @@ from classicnets.engine.kernels import (
 )
 
 
-def value_and_gradients(
-    loss_function: Callable[[], Any], variables: list[Any], state: list[Any]
-) -> tuple[Any, Any]:
+def value_and_gradients(loss_function: Callable, variables: list, state: list) -> Any:
     """Differentiate a loss; see the engine on TensorFlow."""
 
     def pure_loss(values: Any) -> Any:
@@ -64,13 +62,7 @@ def input_gradients(function: Callable[[Any], Any], inputs: Any) -> Any:
     return jax.grad(lambda x: function(x).sum())(inputs)
 
 
-def repeat(
-    step: Callable[..., Any],
-    batches: dict[str, Any],
-    steps: int,
-    state: list[Any],
-    logs: Iterable[str],
-) -> dict[str, Any]:
+def repeat(step: Callable, batches: dict, steps: int, state: list, logs: list) -> dict:
     """Run several steps inside a compiled one; see the engine on TensorFlow."""
 
     def body(carried: Any, batch: Any) -> Any:
@@ -86,9 +78,7 @@ def repeat(
     return {key: total / steps for key, total in totals.items()}
 
 
-def compile_steps(
-    step: Callable[..., Any], state: list[Any], logs: Iterable[str]
-) -> Callable[..., dict[str, float]]:
+def compile_steps(step: Callable, state: list, logs: list) -> Callable[..., dict]:
     """Compile a loop over steps; see the engine on TensorFlow.
 
     On a CPU the step alone is compiled and the loop is Python's: inside a compiled loop
@@ -128,9 +118,7 @@ def compile_steps(
     return run
 
 
-def compile_function(
-    function: Callable[..., Any], state: list[Any]
-) -> Callable[..., np.ndarray]:
+def compile_function(function: Callable, state: list) -> Callable[..., np.ndarray]:
     """Compile function(arrays, batch), which writes no variable; returns NumPy."""
 
     @jax.jit

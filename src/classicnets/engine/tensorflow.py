@@ -2,7 +2,7 @@
 
 import ctypes
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,7 @@ from classicnets.engine.tensorflow_images import padded_convolution  # noqa: F40
 from classicnets.networks import private
 
 
-def value_and_gradients(
-    loss_function: Callable[[], Any], variables: list[Any], state: list[Any]
-) -> tuple[Any, Any]:
+def value_and_gradients(loss_function: Callable, variables: list, state: list) -> Any:
     """Differentiate a loss.
 
     Args:
@@ -105,13 +103,7 @@ def _sgd_step(optimizer: Any, gradient: Any, variable: Any, learning_rate: Any) 
     )
 
 
-def repeat(
-    step: Callable[..., Any],
-    batches: dict[str, Any],
-    steps: int,
-    state: list[Any],
-    logs: Iterable[str],
-) -> dict[str, Any]:
+def repeat(step: Callable, batches: dict, steps: int, state: list, logs: list) -> dict:
     """Run several steps inside a compiled one.
 
     Args:
@@ -130,9 +122,7 @@ def repeat(
     return {key: sum(row[key] for row in rows) / steps for key in logs}
 
 
-def compile_steps(
-    step: Callable[..., Any], state: list[Any], logs: Iterable[str]
-) -> Callable[..., dict[str, float]]:
+def compile_steps(step: Callable, state: list, logs: list) -> Callable[..., dict]:
     """Compile a loop over steps.
 
     Args:
@@ -185,9 +175,7 @@ def _give_back_memory() -> None:
             trim(0)
 
 
-def compile_function(
-    function: Callable[..., Any], state: list[Any]
-) -> Callable[..., np.ndarray]:
+def compile_function(function: Callable, state: list) -> Callable[..., np.ndarray]:
     """Compile function(arrays, batch), which writes no variable; returns NumPy."""
     compiled = tf.function(function, autograph=False)
     return lambda arrays, batch: compiled(arrays, batch).numpy()

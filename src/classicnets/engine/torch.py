@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,7 @@ from classicnets.engine.kernels import (
 from classicnets.networks import private
 
 
-def value_and_gradients(
-    loss_function: Callable[[], Any], variables: list[Any], state: list[Any]
-) -> tuple[Any, Any]:
+def value_and_gradients(loss_function: Callable, variables: list, state: list) -> Any:
     """Differentiate a loss; see the engine on TensorFlow."""
     loss, extras = loss_function()
     return (loss.detach(), extras), torch.autograd.grad(
@@ -44,13 +42,7 @@ def input_gradients(function: Callable[[Any], Any], inputs: Any) -> Any:
     return torch.autograd.grad(function(inputs).sum(), inputs, create_graph=True)[0]
 
 
-def repeat(
-    step: Callable[..., Any],
-    batches: dict[str, Any],
-    steps: int,
-    state: list[Any],
-    logs: Iterable[str],
-) -> dict[str, Any]:
+def repeat(step: Callable, batches: dict, steps: int, state: list, logs: list) -> dict:
     """Run several steps inside a step; see the engine on TensorFlow."""
     rows = [step({key: rows[i] for key, rows in batches.items()}) for i in range(steps)]
     return {key: sum(row[key].detach() for row in rows) / steps for key in logs}
@@ -127,9 +119,7 @@ def _in_order_of(variable: Any, tensor: Any) -> Any:
     return torch.empty_like(variable.value).copy_(tensor)
 
 
-def compile_steps(
-    step: Callable[..., Any], state: list[Any], logs: Iterable[str]
-) -> Callable[..., dict[str, float]]:
+def compile_steps(step: Callable, state: list, logs: list) -> Callable[..., dict]:
     """Loop over steps; see the engine on TensorFlow."""
 
     def run(arrays: Any, batches: Any, steps: int) -> dict[str, float]:
@@ -145,9 +135,7 @@ def compile_steps(
     return run
 
 
-def compile_function(
-    function: Callable[..., Any], state: list[Any]
-) -> Callable[..., np.ndarray]:
+def compile_function(function: Callable, state: list) -> Callable[..., np.ndarray]:
     """Wrap function(arrays, batch), which writes no variable; returns NumPy."""
 
     def run(arrays: Any, batch: Any) -> Any:

@@ -46,8 +46,7 @@ def generator(
         name="project",
     )(noise)
     x = layers.Reshape(smallest, name="reshape")(x)
-    x = _batch_norm(x, "norm0")
-    x = layers.ReLU(name="relu0")(x)
+    x = layers.ReLU(name="relu0")(_batch_norm(x, "norm0"))
     for layer in range(1, doublings):
         x = layers.Conv2DTranspose(
             widest // 2**layer,
@@ -58,8 +57,7 @@ def generator(
             kernel_initializer=_start(),
             name=f"up{layer}",
         )(x)
-        x = _batch_norm(x, f"norm{layer}")
-        x = layers.ReLU(name=f"relu{layer}")(x)
+        x = layers.ReLU(name=f"relu{layer}")(_batch_norm(x, f"norm{layer}"))
     images = layers.Conv2DTranspose(
         channels,
         4,

@@ -44,8 +44,8 @@ def generator(
     nearest = (*(18 * side + 10 for side in start), channels)
     if nearest != tuple(image_shape):
         raise ValueError(
-            "height and width must be 18s + 10 for a whole s >= 1: the generator makes"
-            f" {nearest}, got {image_shape}."
+            "height and width must be 18s + 10 for an integer s >= 1: the generator"
+            f" makes {nearest}, got {image_shape}."
         )
     noise = keras.Input((latent_size,), name="noise")
     x = layers.Dense(start[0] * start[1] * 512, name="project")(noise)
