@@ -38,12 +38,12 @@ class Mutation(NamedTuple):
 MUTATIONS = (
     Mutation(
         *("a stride on the wrong stage", "networks/resnet.py"),
-        *("stride = 2 if stage > 0 and", "stride = 2 if stage > 1 and"),
+        *("stride = 2 if stage > 1 and", "stride = 2 if stage > 2 and"),
         "resnet18",
     ),
     Mutation(
         *("batch norm's epsilon, Keras's own", "networks/resnet.py"),
-        *("momentum=0.9, epsilon=epsilon", "momentum=0.9, epsilon=1e-3"),
+        *("momentum=0.9, epsilon=style.epsilon", "momentum=0.9, epsilon=1e-3"),
         "resnet18",
     ),
     Mutation(
@@ -73,7 +73,7 @@ MUTATIONS = (
     ),
     Mutation(
         *("no dropout between the layers", "networks/lstm.py"),
-        *("if layer < len(units):", "if layer > len(units):"),
+        *("if layer > 1:", "if layer > len(units):"),
         "lstm",
     ),
     Mutation(
@@ -99,20 +99,20 @@ MUTATIONS = (
     ),
     Mutation(
         *("layer norm over positions instead of the image", "networks/dcgan.py"),
-        *("groups=1, epsilon=1e-5", "groups=-1, epsilon=1e-5"),
+        *("GroupNormalization(1, eps", "GroupNormalization(-1, eps"),
         "dcgan",
     ),
     Mutation(
         *("batch norm in the penalised critic", "networks/wgan_gp.py"),
         *(
-            'layers.GroupNormalization(groups=1, epsilon=1e-5, name=f"norm{layer}")',
+            'layers.GroupNormalization(1, epsilon=1e-5, name=f"norm{layer}")',
             'layers.BatchNormalization(epsilon=1e-5, name=f"norm{layer}")',
         ),
         "wgan_gp",
     ),
     Mutation(
         *("a block that does not halve", "networks/wgan_gp_resnet.py"),
-        *("halve = block == 2 and", "halve = block == 3 and"),
+        *("block == 2 and halvings", "block == 3 and halvings"),
         "wgan_gp_resnet",
     ),
     Mutation(

@@ -22,7 +22,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # Files beside the engine that need a backend of their own, inside a function.
 OTHER_PROGRAMS = {
     "weights/from_torch.py": {"torch"},  # reads torchvision's files
-    "inference/export.py": {"tensorflow", "torch"},
+    "inference/formats.py": {"tensorflow", "torch"},
     "inference/runtimes.py": {"tensorflow", "torch"},
 }
 # Importing Keras starts a backend, so only these do it at their top.

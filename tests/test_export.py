@@ -7,19 +7,21 @@ import sys
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 import classicnets as cn
 from classicnets import networks, recipe
-from classicnets.inference import export
+from classicnets.inference import export, formats
 from classicnets.networks import resnet, vgg
 from classicnets.tasks import plain
 
 BACKEND = keras.backend.backend()
-FORMATS = [name for name, kind in export.FORMATS.items() if BACKEND in kind.backends]
+FORMATS = [name for name, kind in formats.FORMATS.items() if BACKEND in kind.backends]
 pytestmark = pytest.mark.skipif(not FORMATS, reason="JAX writes no format")
 if "onnx" in FORMATS:
     pytest.importorskip("onnxruntime")
 
+CLASSES = 7
 # A member of every family and variant; those with a dot are one of two networks.
 NETWORKS = {
     "vgg11": {"hidden_units": (16, 16)},
@@ -55,9 +57,9 @@ def build(name):
             pair = networks.create_pair(family, (side, side, 3), **options)
             return pair[part == "critic"], part
         if part:
-            whole = networks.create(family, (side, side, 3), **options)
-            return whole.get_layer(part), part
-        return networks.create(family, (side, side, 3), 7, **options), "model"
+            both = networks.create(family, (side, side, 3), **options)
+            return both.get_layer(part), part
+        return networks.create(family, (side, side, 3), CLASSES, **options), "model"
 
 
 def as_saved(name):
@@ -68,18 +70,23 @@ def as_saved(name):
     else:
         half = np.full(3, 0.5, "float32")
         saved = plain.with_scaling(network, half, half)
-    task = "classify" if part == "model" else "reconstruct"
-    return export.with_names(saved, part, task)
+    family = name.partition(".")[0]
+    return export.with_names(saved, part, networks.kind(family).parts[part])
 
 
 def batches(network):
     """Return a batch of 5 examples and one of 1, as the network takes them."""
-    source, given = np.random.default_rng(0), network.inputs[0]
-    if given.dtype == "uint8":
-        shapes = [(count, *given.shape[1:]) for count in (5, 1)]
-        return [source.integers(256, size=shape, dtype=np.uint8) for shape in shapes]
-    shapes = [(count, given.shape[-1]) for count in (5, 1)]
-    return [source.standard_normal(shape, dtype=np.float32) for shape in shapes]
+    source = np.random.default_rng(0)
+
+    def draw(x, count):
+        shape = (count, *x.shape[1:])
+        if x.dtype == "uint8":
+            return source.integers(256, size=shape, dtype=np.uint8)
+        if x.dtype == "int32":
+            return source.integers(CLASSES, size=shape, dtype=np.int32)
+        return source.standard_normal(shape, dtype=np.float32)
+
+    return [{x.name: draw(x, count) for x in network.inputs} for count in (5, 1)]
 
 
 @pytest.mark.skipif("onnx" not in FORMATS, reason="for backends that write ONNX")
@@ -103,11 +110,11 @@ def test_outputs_that_are_no_numbers_are_not_close(tmp_path):
 def test_images_are_the_same_before_they_are_rounded(name, tmp_path):
     """Rounded pixels could hide what is smaller than half of one."""
     network, _ = build(name)
-    network = export.with_names(network, "critic", "generate")  # one float output
+    network = export.with_names(network, "critic", ["scores"])  # not rounded
     path = tmp_path / "network.onnx"
     export.write(network, "onnx", path)
     assert export.compare(network, "onnx", path, batches(network)) < 1e-4
-    (outputs,) = network.predict_on_batch(batches(network)[0]).values()
+    (outputs,) = network.predict_on_batch(*batches(network)[0].values()).values()
     assert np.any(outputs != np.round(outputs))
 
 
@@ -115,15 +122,51 @@ def test_images_are_the_same_before_they_are_rounded(name, tmp_path):
 @pytest.mark.parametrize("name", ["resnet20", "conv_vae.encoder", "dcgan.generator"])
 def test_other_formats_compute_what_keras_does(name, format_, tmp_path):
     network = as_saved(name)
-    path = tmp_path / f"network{export.FORMATS[format_].suffix}"
+    path = tmp_path / f"network{formats.FORMATS[format_].suffix}"
     export.write(network, format_, path)
     assert export.compare(network, format_, path, batches(network)) < 1e-4
+
+
+@pytest.mark.parametrize("part", ["critic", "generator"])
+@pytest.mark.parametrize("format_", FORMATS)
+def test_images_and_labels_reach_their_inputs(format_, part, tmp_path):
+    saved = with_labels(part)
+    network = export.with_names(
+        saved, part, ["images" if part == "generator" else part]
+    )
+    dtypes = {x.name: x.dtype for x in network.inputs}
+    image = {"codes": "float32"} if part == "generator" else {"pixels": "uint8"}
+    assert dtypes == {"labels": "int32", **image}
+    path = tmp_path / f"network{formats.FORMATS[format_].suffix}"
+    export.write(network, format_, path)
+    assert export.compare(network, format_, path, batches(network)) < 1e-4
+    if format_ == "onnx":
+        import onnx
+
+        assert {x.name for x in onnx.load(path).graph.input} == dtypes.keys()
+
+
+def with_labels(part):
+    """Return a network of images, or of noise, and of labels, as a run saves it."""
+    keras.utils.set_random_seed(1)
+    labels = keras.Input((), dtype="int32", name="labels")
+    embedded = layers.Embedding(CLASSES, 4)(labels)
+    if part == "critic":
+        images = keras.Input((4, 4, 3), name="images")
+        x = layers.Concatenate()([layers.Flatten()(images), embedded])
+        network = keras.Model([images, labels], layers.Dense(1)(x))
+        half = np.full(3, 0.5, "float32")
+        return plain.with_scaling(network, half, half)
+    noise = keras.Input((6,), name="noise")
+    x = layers.Dense(48, activation="tanh")(layers.Concatenate()([noise, embedded]))
+    network = keras.Model([noise, labels], layers.Reshape((4, 4, 3))(x))
+    return plain.to_pixels(network, log_odds=False)
 
 
 @pytest.mark.parametrize("name", ["vgg11", "vae.decoder"])
 def test_a_file_of_other_weights_is_found(name, tmp_path):
     network = as_saved(name)
-    path = tmp_path / f"network{export.FORMATS[FORMATS[0]].suffix}"
+    path = tmp_path / f"network{formats.FORMATS[FORMATS[0]].suffix}"
     export.write(network, FORMATS[0], path)
     network.set_weights([1.5 * weight for weight in network.get_weights()])
     assert export.compare(network, FORMATS[0], path, batches(network)) > 1e-3
@@ -153,7 +196,7 @@ def test_the_command_writes_encoder_and_decoder_of_a_vae(vae):
     for part, line in zip(("encoder", "decoder"), lines):
         path, _, said = line.partition("  largest difference from Keras ")
         assert os.path.samefile(
-            path, vae.path / f"{part}{export.FORMATS[FORMATS[0]].suffix}"
+            path, vae.path / f"{part}{formats.FORMATS[FORMATS[0]].suffix}"
         )
         assert float(said) < 1e-4
     assert not list(vae.path.glob(".*exporting*"))
@@ -161,7 +204,7 @@ def test_the_command_writes_encoder_and_decoder_of_a_vae(vae):
 
 def test_no_file_is_left_when_the_outputs_differ(vae, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "TOLERANCE", -1.0)  # no file is as good as that
-    path = tmp_path / f"decoder{export.FORMATS[FORMATS[0]].suffix}"
+    path = tmp_path / f"decoder{formats.FORMATS[FORMATS[0]].suffix}"
     with pytest.raises(cn.RunError, match=r"not kept: its outputs differ from Keras's"):
         export.export(vae, "decoder", FORMATS[0], path)
     assert list(tmp_path.iterdir()) == []
@@ -169,11 +212,11 @@ def test_no_file_is_left_when_the_outputs_differ(vae, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("format_", FORMATS[:2])
 def test_a_file_is_written_again_and_nothing_else_is_replaced(vae, format_, tmp_path):
-    path = tmp_path / f"decoder{export.FORMATS[format_].suffix}"
+    path = tmp_path / f"decoder{formats.FORMATS[format_].suffix}"
     for _ in range(2):
         written, _ = export.export(vae, "decoder", format_, path)
         assert list(tmp_path.iterdir()) == [written]
-    folder = tmp_path / f"mine{export.FORMATS[format_].suffix}"
+    folder = tmp_path / f"mine{formats.FORMATS[format_].suffix}"
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(cn.UserError, match="-o must name"):
@@ -201,9 +244,9 @@ def test_an_lstm_takes_tokens_of_any_length(format_, tiny_texts, tmp_path):
     run = cn.train(built, runs=tmp_path, name="texts", verbose=False)
     path, difference = export.export(run, "model", format_)
     assert difference < 1e-4
-    network = export.with_names(run.model, "model", "classify")
-    shorter = [np.array([[3, 4, 5, 0], [1, 0, 0, 0], [0, 0, 0, 0]], np.int32)]
-    assert export.compare(network, format_, path, shorter) < 1e-4
+    network = export.with_names(run.model, "model", ["logits"])
+    shorter = np.array([[3, 4, 5, 0], [1, 0, 0, 0], [0, 0, 0, 0]], np.int32)
+    assert export.compare(network, format_, path, [{"tokens": shorter}]) < 1e-4
 
 
 REFUSED = {
@@ -218,13 +261,13 @@ REFUSED = {
 @pytest.mark.parametrize("format_, backend", REFUSED)
 def test_what_a_backend_does_not_write_is_refused_with_what_to_do(format_, backend):
     with pytest.raises(cn.UserError, match=REFUSED[format_, backend]):
-        export.check(format_, backend)
+        formats.check(format_, backend)
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not there
     with pytest.raises(cn.UserError, match=r"pip install 'classicnets\[export\]'"):
-        export.check("onnx", "torch")
+        formats.check("onnx", "torch")
 
 
 def test_a_network_that_the_run_has_not_is_refused(vae):

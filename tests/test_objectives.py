@@ -49,15 +49,15 @@ def test_bernoulli_reconstruction_is_the_cross_entropy_of_each_pixel_summed():
     images = np.random.default_rng(1).random((3, 4, 5, 1), dtype="float32")
     p = 1.0 / (1.0 + np.exp(-log_odds.astype("float64")))
     expected = -(images * np.log(p) + (1 - images) * np.log(1 - p)).sum(axis=(1, 2, 3))
-    found = call(objectives.bernoulli_reconstruction, log_odds, images)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    result = call(objectives.bernoulli_reconstruction, log_odds, images)
+    np.testing.assert_allclose(result, expected, rtol=1e-5)
 
 
 def test_bernoulli_reconstruction_survives_certain_pixels():
     log_odds = ops.convert_to_tensor([[1000.0, -1000.0], [1000.0, -1000.0]])
     images = ops.convert_to_tensor([[1.0, 0.0], [0.0, 0.0]])
-    found = to_numpy(objectives.bernoulli_reconstruction(log_odds, images))
-    np.testing.assert_allclose(found, [0.0, 1000.0])
+    result = to_numpy(objectives.bernoulli_reconstruction(log_odds, images))
+    np.testing.assert_allclose(result, [0.0, 1000.0])
 
 
 def test_gaussian_reconstruction_is_the_normal_density():
@@ -65,12 +65,12 @@ def test_gaussian_reconstruction_is_the_normal_density():
     deviation = 0.5
     density = np.exp(-0.5 * ((images - means) / deviation) ** 2)
     density /= deviation * np.sqrt(2 * np.pi)
-    found = call(
+    result = call(
         lambda *both: objectives.gaussian_reconstruction(*both, deviation),
         means,
         images,
     )
-    np.testing.assert_allclose(found, -np.log(density).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(result, -np.log(density).sum(axis=1), rtol=1e-5)
 
 
 def test_kl_is_zero_at_the_prior_and_matches_its_closed_form():
@@ -81,8 +81,8 @@ def test_kl_is_zero_at_the_prior_and_matches_its_closed_form():
     # Of one number: (mean^2 + variance - 1 - log variance) / 2.
     mean, variance = np.array([[2.0]], "float32"), 0.25
     log_variance = np.full((1, 1), np.log(variance), "float32")
-    found = call(objectives.kl_to_standard_normal, mean, log_variance)
-    assert found[0] == pytest.approx((4.0 + variance - 1.0 - np.log(variance)) / 2)
+    result = call(objectives.kl_to_standard_normal, mean, log_variance)
+    assert result[0] == pytest.approx((4.0 + variance - 1.0 - np.log(variance)) / 2)
 
 
 def test_kl_is_the_mean_of_the_difference_of_log_densities():
@@ -92,8 +92,8 @@ def test_kl_is_the_mean_of_the_difference_of_log_densities():
     codes = call(objectives.draw_code, mean, log_variance, noise)
     log_q = (-0.5 * noise**2 - 0.5 * log_variance).sum(axis=1)
     log_p = (-0.5 * codes**2).sum(axis=1)
-    found = call(objectives.kl_to_standard_normal, mean, log_variance)
-    assert found[0] == pytest.approx((log_q - log_p).mean(), rel=0.01)
+    result = call(objectives.kl_to_standard_normal, mean, log_variance)
+    assert result[0] == pytest.approx((log_q - log_p).mean(), rel=0.01)
 
 
 def bound_of(log_weights):
@@ -143,8 +143,8 @@ def test_the_bound_rises_from_the_elbo_to_the_exact_value_with_more_samples():
 def test_the_bound_survives_weights_that_no_float_holds():
     log_weights = np.array([[-9000.0, 900.0], [-9000.0, -np.inf]], np.float32)
     expected = [-9000.0, 900.0 - np.log(2)]
-    found = bound_of(log_weights)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    result = bound_of(log_weights)
+    np.testing.assert_allclose(result, expected, rtol=1e-5)
 
 
 # -- adversarial -----------------------------------------------------------------------
@@ -152,8 +152,8 @@ def test_the_bound_survives_weights_that_no_float_holds():
 
 def test_an_undecided_discriminator_loses_the_logarithm_of_four():
     scores = np.zeros((5, 1), "float32")
-    found = to_numpy(objectives.gan_discriminator(scores, scores))
-    assert found == pytest.approx(np.log(4.0))
+    result = to_numpy(objectives.gan_discriminator(scores, scores))
+    assert result == pytest.approx(np.log(4.0))
 
 
 def test_the_losses_of_a_gan_are_those_of_its_probabilities():
@@ -182,8 +182,8 @@ def linear_critic(weights):
 
 def penalty_of(critic, mix, shape=(7, 2, 2, 1)):
     real, fake = map(ops.convert_to_tensor, tensors(shape, shape))
-    found = objectives.gradient_penalty(critic, real, fake, ops.convert_to_tensor(mix))
-    return float(to_numpy(found))
+    result = objectives.gradient_penalty(critic, real, fake, ops.convert_to_tensor(mix))
+    return float(to_numpy(result))
 
 
 def test_penalty_of_a_linear_critic_matches_its_closed_form():

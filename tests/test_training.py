@@ -180,9 +180,9 @@ def test_data_that_are_fed_train_as_those_on_the_device(
     tmp_path, tiny_set, monkeypatch
 ):
     data = str(tiny_set())
-    monkeypatch.setattr("classicnets.engine.DEVICE_BYTES", 2**30)
+    monkeypatch.setattr("classicnets.engine.device_bytes", lambda: 2**30)
     near = train(tmp_path, data=data)
-    monkeypatch.setattr("classicnets.engine.DEVICE_BYTES", 0)
+    monkeypatch.setattr("classicnets.engine.device_bytes", lambda: 0)
     fed = train(tmp_path, data=data)
     assert fed.history[0]["loss"] == pytest.approx(near.history[0]["loss"], rel=1e-4)
 

@@ -3,14 +3,16 @@
     python tools/check_exports.py              # every network
     python tools/check_exports.py vgg16 lstm   # some
 
-Each at 32x32 (`wgan_gp` at 64x64), codes of its own size, texts of 400 tokens. Prints a
-line a network: the largest difference, the largest output, and what it took. Outputs
-above 1 are compared by their share: of fresh weights a hundred layers make millions.
+Each at 32x32 (`wgan_gp` at 64x64), codes of its own size, texts of 400 tokens. Prints
+one line per network: the largest difference, the largest output, and what it took.
+Outputs above 1 are compared by their share: of fresh weights a hundred layers make
+millions.
 """
 
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,7 +21,7 @@ import keras
 import numpy as np
 
 from classicnets import networks
-from classicnets.inference import export
+from classicnets.inference import export, formats
 from classicnets.tasks import plain
 
 SIDES = {"wgan_gp": 64}
@@ -30,18 +32,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="networks; all by default")
     parser.add_argument("--format", dest="format_", default="onnx")
-    given = parser.parse_args()
-    names = given.names or [*networks.NETWORKS, *networks.PAIRS]
+    arguments = parser.parse_args()
+    names = arguments.names or [*networks.NETWORKS, *networks.PAIRS]
     # A process each: the large ones leave gigabytes behind.
     with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
-        shares = list(pool.map(_report, names, [given.format_] * len(names)))
+        shares = list(pool.map(_report, names, [arguments.format_] * len(names)))
     worst = float(np.max(shares))  # NaN, where one is
     print(f"largest difference {worst:.1e}")
     if not worst <= export.TOLERANCE:
         raise SystemExit(1)
 
 
-def _report(name, format_) -> float:
+def _report(name: str, format_: str) -> float:
     """Check the networks of a name, and return the largest difference, as a share."""
     worst = 0.0
     for part, network, batches in _parts(name):
@@ -58,53 +60,63 @@ def _report(name, format_) -> float:
     return worst
 
 
-def _check(network, format_, batches) -> tuple[float, int]:
+def _check(
+    network: keras.Model, format_: str, batches: list[export.Batch]
+) -> tuple[float, int]:
     """Return the largest difference of a network's file, and the bytes it has."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"network{export.FORMATS[format_].suffix}"
+        path = Path(folder) / f"network{formats.FORMATS[format_].suffix}"
         export.write(network, format_, path)
         files = [path, *path.rglob("*")]
         size = sum(file.stat().st_size for file in files if file.is_file())
         return export.compare(network, format_, path, batches), size
 
 
-def _largest_output(network, batch) -> float:
-    outputs = keras.tree.flatten(network(batch, training=False))
+def _largest_output(network: keras.Model, batch: export.Batch) -> float:
+    outputs = keras.tree.flatten(network(*batch.values(), training=False))
     return max(float(np.abs(keras.ops.convert_to_numpy(x)).max()) for x in outputs)
 
 
-def _parts(name):
+def _parts(name: str) -> Iterator[tuple[str, keras.Model, list[export.Batch]]]:
     """Yield the networks that a name stands for, as a run saves them, with inputs."""
     keras.utils.set_random_seed(0)
     source = np.random.default_rng(0)
     shape = (SIDES.get(name, 32),) * 2 + (3,)
-    pixels = [source.integers(256, size=(n, *shape), dtype=np.uint8) for n in (5, 1)]
     mean, deviation = np.full(3, 0.5, "float32"), np.full(3, 0.25, "float32")
-    task = networks.task(name)
+    kind = networks.kind(name)
     if name == "lstm":
         network = networks.create(name, (None,), 2, bidirectional=True, pooling="max")
-        tokens = [source.integers(WORDS, size=(n, LENGTH)) for n in (5, 1)]
+        tokens = [
+            source.integers(WORDS, size=(n, LENGTH), dtype="int32") for n in (5, 1)
+        ]
         tokens[0][:, LENGTH // 2 :] = 0
-        batches = [batch.astype("int32") for batch in tokens]
-        yield "model", export.with_names(network, "model", task), batches
+        named = export.with_names(network, "model", kind.parts["model"])
+        yield "model", named, [{"tokens": batch} for batch in tokens]
         return
-    if task == "classify":
+    if kind.labelled:
         parts = {"model": networks.create(name, shape, CLASSES)}
-    elif task == "generate":
+    elif name in networks.PAIRS:
         parts = dict(zip(("generator", "critic"), networks.create_pair(name, shape)))
     else:
-        whole = networks.create(name, shape)
-        parts = {part: whole.get_layer(part) for part in ("encoder", "decoder")}
+        both = networks.create(name, shape)
+        parts = {part: both.get_layer(part) for part in ("encoder", "decoder")}
     for part, network in parts.items():
         if part in ("generator", "decoder"):
             size = network.input_shape[-1]
             codes = [source.standard_normal((n, size), "float32") for n in (5, 1)]
-            floats = export.with_names(network, "critic", task)  # not rounded
-            yield f"{part}, float", floats, codes
-            saved, batches = plain.to_pixels(network, log_odds=part == "decoder"), codes
+            (own,) = network.inputs
+            floats = export.with_names(network, part, ["floats"])  # not rounded
+            yield f"{part}, float", floats, [{own.name: batch} for batch in codes]
+            saved = plain.to_pixels(network, log_odds=part == "decoder")
+            batches = [{"codes": batch} for batch in codes]
         else:
-            saved, batches = plain.with_scaling(network, mean, deviation), pixels
-        yield part, export.with_names(saved, part, task), batches
+            saved = plain.with_scaling(network, mean, deviation)
+            sizes = [(n, *shape) for n in (5, 1)]
+            batches = [
+                {"pixels": source.integers(256, size=size, dtype=np.uint8)}
+                for size in sizes
+            ]
+        yield part, export.with_names(saved, part, kind.parts[part]), batches
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
 """Losses as pure functions, in nats or in units of the scores.
 
-Those of an image return one number an example, (batch,); the others a scalar, averaged
+Those of an image return one number per example, (batch,); the others a scalar, averaged
 over the batch. All are computed in float32.
 """
 
 import math
+from typing import Any
 
 from keras import ops
 
 from classicnets import engine
 
 
-def cross_entropy(logits, targets):
-    """Cross-entropy of the softmax, in nats.
+def cross_entropy(logits: Any, targets: Any) -> Any:
+    """Return the cross-entropy of the softmax, in nats.
 
     Args:
         logits: (batch, classes), float32.
@@ -22,7 +23,7 @@ def cross_entropy(logits, targets):
     return -ops.mean(ops.sum(targets * log_probabilities, axis=-1))
 
 
-def smooth(targets, amount):
+def smooth(targets: Any, amount: float) -> Any:
     """Move `amount` of each target evenly to all classes (1512.00567, section 7)."""
     return targets * (1.0 - amount) + amount / targets.shape[-1]
 
@@ -30,10 +31,10 @@ def smooth(targets, amount):
 # -- autoencoder and VAE (Kingma & Welling 2013, 1312.6114) ----------------------------
 
 
-def bernoulli_reconstruction(log_odds, images):
-    """-log p(x|z) of pixels that are on with the given odds, summed: (batch,) nats.
+def bernoulli_reconstruction(log_odds: Any, images: Any) -> Any:
+    """Return -log p(x|z) of pixels that are on with some odds, summed: (batch,) nats.
 
-    For grey pixels it is the cross-entropy of two coins; its least value is then not 0.
+    For grey pixels it is the cross-entropy of two coins; its minimum is then not 0.
 
     Args:
         log_odds: (batch, ...).
@@ -44,8 +45,8 @@ def bernoulli_reconstruction(log_odds, images):
     return ops.sum(ops.softplus(log_odds) - log_odds * images, axis=-1)
 
 
-def gaussian_reconstruction(means, images, deviation=1.0):
-    """-log p(x|z) of pixels that are normal around the means, summed: (batch,) nats.
+def gaussian_reconstruction(means: Any, images: Any, deviation: float = 1.0) -> Any:
+    """Return -log p(x|z) of pixels normal around the means, summed: (batch,) nats.
 
     Args:
         means: (batch, ...).
@@ -58,8 +59,8 @@ def gaussian_reconstruction(means, images, deviation=1.0):
     return ops.sum(0.5 * ops.square(errors) + constant, axis=-1)
 
 
-def gaussian_pixels(log_odds, images):
-    """`gaussian_reconstruction` of means in [0, 1], given as log-odds: (batch,) nats.
+def gaussian_pixels(log_odds: Any, images: Any) -> Any:
+    """Return `gaussian_reconstruction` of means in [0, 1], as log-odds: (batch,) nats.
 
     Args:
         log_odds: (batch, ...).
@@ -69,8 +70,8 @@ def gaussian_pixels(log_odds, images):
     return gaussian_reconstruction(means, images)
 
 
-def kl_to_standard_normal(mean, log_variance):
-    """KL(N(mean, variance) || N(0, 1)), (batch,) nats (appendix B).
+def kl_to_standard_normal(mean: Any, log_variance: Any) -> Any:
+    """Return KL(N(mean, variance) || N(0, 1)), (batch,) nats (appendix B).
 
     Args:
         mean, log_variance: (batch, latent_size).
@@ -81,8 +82,8 @@ def kl_to_standard_normal(mean, log_variance):
     )
 
 
-def draw_code(mean, log_variance, noise):
-    """z = mean + deviation * noise: a draw that gradients pass through (section 2.4).
+def draw_code(mean: Any, log_variance: Any, noise: Any) -> Any:
+    """Return mean + deviation * noise: gradients pass through it (section 2.4).
 
     Args:
         mean, log_variance: (batch, latent_size).
@@ -91,17 +92,17 @@ def draw_code(mean, log_variance, noise):
     return mean + ops.exp(0.5 * log_variance) * ops.cast(noise, mean.dtype)
 
 
-def log_standard_normal(codes):
-    """log N(codes; 0, 1), (batch,) nats."""
+def log_standard_normal(codes: Any) -> Any:
+    """Return log N(codes; 0, 1), (batch,) nats."""
     return -gaussian_reconstruction(ops.zeros_like(codes), codes)
 
 
-def importance_weighted_bound(log_weights):
-    """log of the mean weight, (batch,): a lower bound of log p(x) (1509.00519, eq. 8).
+def importance_weighted_bound(log_weights: Any) -> Any:
+    """Return log of the mean weight, (batch,): at most log p(x) (1509.00519, eq. 8).
 
     Args:
         log_weights: (k, batch), log p(x|z) + log p(z) - log q(z|x) of k draws. With
-            k = 1 it is the ELBO of that draw.
+            k = 1 the result is the ELBO of that draw.
     """
     return ops.logsumexp(log_weights, axis=0) - math.log(log_weights.shape[0])
 
@@ -109,8 +110,8 @@ def importance_weighted_bound(log_weights):
 # -- adversarial -----------------------------------------------------------------------
 
 
-def gan_discriminator(real_scores, fake_scores):
-    """-(E[log D(x)] + E[log(1 - D(G(z)))]), where D = sigmoid (1406.2661, eq. 1).
+def gan_discriminator(real_scores: Any, fake_scores: Any) -> Any:
+    """Return -(E[log D(x)] + E[log(1 - D(G(z)))]), D = sigmoid (1406.2661, eq. 1).
 
     Args:
         real_scores, fake_scores: (batch, 1), log-odds of being real.
@@ -118,39 +119,39 @@ def gan_discriminator(real_scores, fake_scores):
     return ops.mean(ops.softplus(-real_scores)) + ops.mean(ops.softplus(fake_scores))
 
 
-def gan_generator(fake_scores):
-    """-E[log D(G(z))], which does not saturate (1406.2661, section 3)."""
+def gan_generator(fake_scores: Any) -> Any:
+    """Return -E[log D(G(z))], which does not saturate (1406.2661, section 3)."""
     return ops.mean(ops.softplus(-fake_scores))
 
 
-def gan_saturating_generator(fake_scores):
-    """E[log(1 - D(G(z)))], the game's own (1406.2661, eq. 1)."""
+def gan_saturating_generator(fake_scores: Any) -> Any:
+    """Return E[log(1 - D(G(z)))], the game's own (1406.2661, eq. 1)."""
     return -ops.mean(ops.softplus(fake_scores))
 
 
-def wasserstein_distance(real_scores, fake_scores):
-    """E[f(x)] - E[f(G(z))] (1701.07875, eq. 2)."""
+def wasserstein_distance(real_scores: Any, fake_scores: Any) -> Any:
+    """Return E[f(x)] - E[f(G(z))] (1701.07875, eq. 2)."""
     return ops.mean(real_scores) - ops.mean(fake_scores)
 
 
-def wasserstein_critic(real_scores, fake_scores):
-    """E[f(G(z))] - E[f(x)], whose minimum the critic seeks (1701.07875, eq. 2)."""
+def wasserstein_critic(real_scores: Any, fake_scores: Any) -> Any:
+    """Return E[f(G(z))] - E[f(x)], which the critic minimizes (1701.07875, eq. 2)."""
     return -wasserstein_distance(real_scores, fake_scores)
 
 
-def wasserstein_generator(fake_scores):
-    """-E[f(G(z))] (1701.07875, algorithm 1)."""
+def wasserstein_generator(fake_scores: Any) -> Any:
+    """Return -E[f(G(z))] (1701.07875, algorithm 1)."""
     return -ops.mean(fake_scores)
 
 
-def gradient_penalty(critic, real, fake, mix):
-    """Squared distance of the critic's gradient norm from 1 (1704.00028, eq. 3).
+def gradient_penalty(critic: Any, real: Any, fake: Any, mix: Any) -> Any:
+    """Return the mean of (the critic's gradient norm - 1)^2 (1704.00028, eq. 3).
 
     Args:
         critic: From images to scores (batch, 1); an image's score must depend on that
             image alone, so no batch normalization (section 4).
         real, fake: (batch, height, width, channels), float32.
-        mix: (batch,), drawn from U[0, 1]: the place between them, one an example.
+        mix: (batch,), drawn from U[0, 1]: the place between them, one per example.
     """
     mix = ops.reshape(mix, (-1,) + (1,) * (len(real.shape) - 1))
     between = mix * real + (1.0 - mix) * fake
@@ -160,7 +161,7 @@ def gradient_penalty(critic, real, fake, mix):
     return ops.mean(ops.square(norms - 1.0))
 
 
-def _flat(x):
+def _flat(x: Any) -> Any:
     """Put the numbers of an example in a row: XLA on a CPU computes along the last
     axis, whose length is 1 in a grey image."""
     return ops.reshape(x, (-1, math.prod(x.shape[1:])))

@@ -38,12 +38,12 @@ class _CoupledDecay:
     of the momentum: with momentum 0.9 that is ten times weaker.
     """
 
-    def __init__(self, recipe, **options):
+    def __init__(self, recipe: Recipe, **options: Any):
         super().__init__(**options)
         self.decay = recipe.weight_decay
         self.decay_all = recipe.decay_all
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         if self.decay and (self.decay_all or len(variable.shape) > 1):
             gradient = engine.add_decay(gradient, variable, self.decay)
         super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
@@ -52,9 +52,9 @@ class _CoupledDecay:
 class _FastStep:
     """Takes the backend's own step where there is one, equal to Keras's."""
 
-    fast_step: Any = None
+    fast_step = ""  # as the engine names it
 
-    def _all_reduce_sum_gradients(self, pairs):
+    def _all_reduce_sum_gradients(self, pairs: Any) -> Any:
         """Leave (gradient, variable) as they are.
 
         On TensorFlow, Keras adds gradients up over devices. On one of them that does
@@ -62,15 +62,17 @@ class _FastStep:
         """
         return pairs
 
-    def update_step(self, gradient, variable, learning_rate):
-        step = self.fast_step or super().update_step  # type: ignore[misc]
-        step(gradient, variable, learning_rate)
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if step := engine.fast_step(self.fast_step):
+            step(self, gradient, variable, learning_rate)
+        else:
+            super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
 
 
 class SGD(_CoupledDecay, _FastStep, keras.optimizers.SGD):
     """Stochastic gradient descent with momentum and coupled L2."""
 
-    fast_step = engine.sgd_step
+    fast_step = "sgd"
 
 
 class RMSprop(_CoupledDecay, _FastStep, keras.optimizers.RMSprop):
@@ -80,13 +82,13 @@ class RMSprop(_CoupledDecay, _FastStep, keras.optimizers.RMSprop):
 class Adam(_CoupledDecay, _FastStep, keras.optimizers.Adam):
     """Adam (1412.6980) with coupled L2, as `torch.optim.Adam` has it."""
 
-    fast_step = engine.adam_step
+    fast_step = "adam"
 
 
 class AdamW(_FastStep, keras.optimizers.AdamW):
     """Adam with decoupled weight decay (1711.05101)."""
 
-    fast_step = engine.adam_step
+    fast_step = "adam"
 
 
 def learning_rates(recipe: Recipe, steps_per_epoch: int) -> np.ndarray:

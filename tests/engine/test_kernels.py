@@ -10,7 +10,7 @@ from classicnets.engine import kernels
 from classicnets.networks.lstm import lstm
 
 RANDOM = np.random.default_rng(0)
-PLAIN = {"network": "none", "data": "none", "epochs": 1, "weight_decay": 0.0}
+PLAIN = {"network": "resnet20", "data": "none", "epochs": 1, "weight_decay": 0.0}
 
 
 def small_network(side, channels=8, bias=True):
@@ -34,14 +34,14 @@ def gradients(network, through, images):
             # A plain mean would have no gradient through a batch norm.
             return ops.mean(ops.square(outputs - 0.5) * ops.abs(outputs)), ()
 
-        (loss, _), found = engine.value_and_gradients(
+        (loss, _), result = engine.value_and_gradients(
             loss_function, network.trainable_variables, network.variables
         )
         return {
             "loss": loss,
             **{
                 str(k): ops.sum(ops.square(ops.convert_to_tensor(g)))
-                for k, g in enumerate(found)
+                for k, g in enumerate(result)
             },
         }
 
@@ -68,8 +68,8 @@ def test_fast_kernels_give_the_loss_gradients_and_statistics_of_keras(side, bias
 
     for key, value in values.items():
         assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
-    for variable, plain, found in zip(network.variables, after, fast_after):
-        np.testing.assert_allclose(found, plain, atol=1e-5, err_msg=variable.path)
+    for variable, plain, result in zip(network.variables, after, fast_after):
+        np.testing.assert_allclose(result, plain, atol=1e-5, err_msg=variable.path)
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_what_is_rectified_again_gives_the_loss_and_gradients_of_keras(side, str
 
     for key, value in values.items():
         assert fast_values[key] == pytest.approx(value, rel=1e-4, abs=1e-5), key
-    for variable, plain, found in zip(network.variables, after, fast_after):
-        np.testing.assert_allclose(found, plain, atol=1e-5, err_msg=variable.path)
+    for variable, plain, result in zip(network.variables, after, fast_after):
+        np.testing.assert_allclose(result, plain, atol=1e-5, err_msg=variable.path)
 
 
 @pytest.mark.skipif(engine.BACKEND != "tensorflow", reason="the others keep it")
@@ -164,13 +164,13 @@ def test_what_is_rectified_again_has_a_second_derivative():
                 def scores(x):
                     return ops.sum(ops.square(through(x, training=True)), axis=1)
 
-                found = engine.input_gradients(scores, batch["image"])
-                return ops.mean(ops.square(found)), ()
+                result = engine.input_gradients(scores, batch["image"])
+                return ops.mean(ops.square(result)), ()
 
-            (loss, _), found = engine.value_and_gradients(
+            (loss, _), result = engine.value_and_gradients(
                 loss_function, network.trainable_variables, network.variables
             )
-            sums = [ops.sum(ops.abs(ops.convert_to_tensor(g))) for g in found[:-1]]
+            sums = [ops.sum(ops.abs(ops.convert_to_tensor(g))) for g in result[:-1]]
             return {"loss": loss} | {str(k): value for k, value in enumerate(sums)}
 
         logs = ["loss", *map(str, range(len(network.trainable_variables) - 1))]
@@ -281,9 +281,9 @@ def test_a_forward_pass_gives_the_predictions_of_a_network_within_a_model(kind):
         inputs = RANDOM.integers(256, size=(6, 4, 4, 8), dtype="uint8")
     expected = keras.tree.flatten(outer.predict_on_batch(inputs))[0]
     for fast in (True, False):
-        found = engine.forward(outer, fast_kernels=fast)(inputs)
-        assert isinstance(found, np.ndarray)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+        result = engine.forward(outer, fast_kernels=fast)(inputs)
+        assert isinstance(result, np.ndarray)
+        np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 def small_encoder():
@@ -326,8 +326,8 @@ OPTIMIZERS = {
 def test_fast_kernels_and_optimizers_take_the_steps_of_keras(network, optimizer):
     """A kernel may hand over a gradient in another order of memory."""
     plain, fast = (after_steps(network, optimizer, fast) for fast in (False, True))
-    for expected, found in zip(plain, fast):
-        np.testing.assert_allclose(found, expected, atol=5e-4)
+    for expected, result in zip(plain, fast):
+        np.testing.assert_allclose(result, expected, atol=5e-4)
 
 
 def after_steps(kind, optimizer, fast):
@@ -349,10 +349,10 @@ def after_steps(kind, optimizer, fast):
         def loss_function():
             return ops.mean(ops.square(through(batch["x"], training=True) - 0.5)), ()
 
-        (loss, _), found = engine.value_and_gradients(
+        (loss, _), result = engine.value_and_gradients(
             loss_function, network.trainable_variables, state
         )
-        engine.apply_gradients(optimizer, found, network.trainable_variables)
+        engine.apply_gradients(optimizer, result, network.trainable_variables)
         return {"loss": loss}
 
     engine.compile_steps(step, state, ["loss"])({}, {"x": inputs}, 3)
@@ -385,8 +385,8 @@ def test_the_fast_lstm_has_gradients_where_it_predicts():
             return ops.sum(ops.square(through(x, training=False)), axis=1)
 
         def step(arrays, batch):
-            found = engine.input_gradients(score, batch["x"])
-            return {str(k): ops.sum(found[:, k]) for k in range(7)}
+            result = engine.input_gradients(score, batch["x"])
+            return {str(k): ops.sum(result[:, k]) for k in range(7)}
 
         run = engine.compile_steps(step, network.variables, [*map(str, range(7))])
         return run({}, {"x": sequences[None]}, 1)
@@ -488,10 +488,10 @@ def test_the_gradient_of_fast_dropout_is_what_it_multiplied_by(shape):
 
     factors = ops.convert_to_numpy(fast(ones, training=True))
     dropout.seed_generator.state.assign(seed)
-    found = engine.input_gradients(lambda x: fast(x, training=True), ones)
+    result = engine.input_gradients(lambda x: fast(x, training=True), ones)
 
     assert {0.0, 1.0} >= set((factors * 0.6).round(5).ravel())
-    np.testing.assert_allclose(ops.convert_to_numpy(found), factors)
+    np.testing.assert_allclose(ops.convert_to_numpy(result), factors)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.5])

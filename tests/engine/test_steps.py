@@ -69,7 +69,7 @@ def test_rows_beyond_the_count_are_not_run():
 
 def test_many_steps_in_one_call_are_the_same_as_one_by_one():
     batches = examples(6)
-    found = []
+    result = []
     for rows in (1, 2, 6):
         network = linear_network([0.5, 2.0])
         optimizer = keras.optimizers.Adam(0.05)
@@ -78,9 +78,9 @@ def test_many_steps_in_one_call_are_the_same_as_one_by_one():
         for first in range(0, 6, rows):
             part = {key: value[first : first + rows] for key, value in batches.items()}
             run({}, part, rows)
-        found.append(network.get_weights()[0])
-    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
-    np.testing.assert_allclose(found[2], found[0], rtol=1e-5)
+        result.append(network.get_weights()[0])
+    np.testing.assert_allclose(result[1], result[0], rtol=1e-5)
+    np.testing.assert_allclose(result[2], result[0], rtol=1e-5)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX could freeze it")
@@ -99,7 +99,7 @@ def test_weight_decay_adds_to_the_gradient_as_in_the_papers(name):
     network = linear_network(start)
     chosen = recipe.build(
         {
-            "network": "none",
+            "network": "resnet20",
             "data": "none",
             "epochs": 1,
             "optimizer": name,
@@ -132,7 +132,7 @@ def test_weight_decay_adds_to_the_gradient_as_in_the_papers(name):
 def test_adam_takes_the_steps_of_keras(name):
     chosen = recipe.build(
         {
-            "network": "none",
+            "network": "resnet20",
             "data": "none",
             "epochs": 1,
             "optimizer": name,
@@ -152,8 +152,8 @@ def test_adam_takes_the_steps_of_keras(name):
         weights.append(network.get_weights()[0])
         slots.append([ops.convert_to_numpy(v) for v in optimizer.variables])
     np.testing.assert_allclose(weights[1], weights[0], rtol=1e-4)
-    for found, expected in zip(slots[1], slots[0]):
-        np.testing.assert_allclose(found, expected, rtol=1e-4)
+    for result, expected in zip(slots[1], slots[0]):
+        np.testing.assert_allclose(result, expected, rtol=1e-4)
 
 
 def test_a_forward_function_returns_numpy_and_changes_nothing():
@@ -174,16 +174,16 @@ def test_gradients_by_the_input_can_be_differentiated_again():
 
     def loss_function():
         inputs = ops.convert_to_tensor(x)
-        found = engine.input_gradients(
+        result = engine.input_gradients(
             lambda inputs: ops.power(inputs * weight, 3.0), inputs
         )
-        return ops.sum(found), found
+        return ops.sum(result), result
 
-    (_, found), (by_weight,) = engine.value_and_gradients(
+    (_, result), (by_weight,) = engine.value_and_gradients(
         loss_function, [weight], [weight]
     )
-    found = ops.convert_to_numpy(ops.stop_gradient(found))
-    np.testing.assert_allclose(found, 3 * x**2 * 8, rtol=1e-5)
+    result = ops.convert_to_numpy(ops.stop_gradient(result))
+    np.testing.assert_allclose(result, 3 * x**2 * 8, rtol=1e-5)
     expected = (9 * x**2 * 4).sum()
     assert float(ops.convert_to_numpy(by_weight)) == pytest.approx(expected, rel=1e-5)
 

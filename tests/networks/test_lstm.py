@@ -31,24 +31,24 @@ def small(**options):
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_padding_changes_nothing(pooling, bidirectional):
     network = small(pooling=pooling, bidirectional=bidirectional)
-    found = outputs(network, texts())
-    np.testing.assert_allclose(outputs(network, texts(16)), found, atol=1e-6)
+    result = outputs(network, texts())
+    np.testing.assert_allclose(outputs(network, texts(16)), result, atol=1e-6)
     for row, length in enumerate(LENGTHS):
         alone = outputs(network, texts()[row : row + 1, :length])
-        np.testing.assert_allclose(alone[0], found[row], atol=1e-6)
+        np.testing.assert_allclose(alone[0], result[row], atol=1e-6)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_every_token_counts_and_its_place_too(bidirectional):
     network = small(bidirectional=bidirectional)
-    found = outputs(network, texts())
+    result = outputs(network, texts())
     for place in range(9):
         changed = texts()
         changed[0, place] = changed[0, place] % 49 + 1
-        assert np.abs(outputs(network, changed)[0] - found[0]).max() > 1e-6, place
+        assert np.abs(outputs(network, changed)[0] - result[0]).max() > 1e-6, place
     turned = texts()
     turned[0] = turned[0, ::-1]
-    assert np.abs(outputs(network, turned)[0] - found[0]).max() > 1e-4
+    assert np.abs(outputs(network, turned)[0] - result[0]).max() > 1e-4
 
 
 def test_the_step_written_out_is_the_layer():
@@ -62,8 +62,8 @@ def test_the_step_written_out_is_the_layer():
     x = keras.ops.convert_to_tensor(x)
     for step in range(11):
         h, c = lstm_step(x[:, step], h, c, kernel, recurrent_kernel, bias)
-        found = keras.ops.convert_to_numpy(h)
-        np.testing.assert_allclose(found, expected[:, step], atol=1e-5)
+        result = keras.ops.convert_to_numpy(h)
+        np.testing.assert_allclose(result, expected[:, step], atol=1e-5)
 
 
 def test_backwards_reads_from_the_last_token():
@@ -90,10 +90,10 @@ def test_pooling_is_over_the_tokens_alone(pooling, reduce):
     network = small(pooling=pooling)
     steps = keras.Model(network.input, network.get_layer("lstm2").output)
     features = keras.Model(network.input, network.get_layer("logits").input)
-    every, found = outputs(steps, texts()), outputs(features, texts())
+    every, result = outputs(steps, texts()), outputs(features, texts())
     for row, length in enumerate(LENGTHS):
         np.testing.assert_allclose(
-            found[row], reduce(every[row, :length], 0), atol=1e-6
+            result[row], reduce(every[row, :length], 0), atol=1e-6
         )
 
 
@@ -111,8 +111,8 @@ def test_an_image_is_read_row_by_row():
     rows = lstm((6, 12), 2, units=(8,))
     rows.set_weights(network.get_weights())
     images = np.random.default_rng(2).normal(size=(2, 6, 4, 3)).astype("float32")
-    found = outputs(rows, images.reshape(2, 6, 12))
-    np.testing.assert_allclose(outputs(network, images), found, atol=1e-6)
+    result = outputs(rows, images.reshape(2, 6, 12))
+    np.testing.assert_allclose(outputs(network, images), result, atol=1e-6)
 
 
 @pytest.mark.parametrize(

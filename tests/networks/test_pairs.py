@@ -57,9 +57,9 @@ def images(critic, count=3):
 
 def test_images_lie_between_minus_one_and_one_and_differ(pair):
     generator, _ = pair
-    found = ops.convert_to_numpy(generator(10 * noise(generator), training=False))
-    assert np.abs(found).max() <= 1
-    assert found.std(axis=0).max() > 0.01
+    result = ops.convert_to_numpy(generator(10 * noise(generator), training=False))
+    assert np.abs(result).max() <= 1
+    assert result.std(axis=0).max() > 0.01
 
 
 def test_gradients_of_the_scores_reach_every_weight_of_both(pair):
@@ -126,10 +126,10 @@ def test_layer_norm_is_over_an_image_with_a_scale_for_each_channel(name, before,
     gamma, beta = np.random.default_rng(1).normal(size=(2, channels)).astype("float32")
     norm.set_weights([gamma, beta])
     both = [critic.get_layer(before).output, norm.output]
-    x, found = map(
+    x, result = map(
         ops.convert_to_numpy, keras.Model(critic.input, both)(images(critic))
     )
     mean = x.mean(axis=(1, 2, 3), keepdims=True)
     variance = x.var(axis=(1, 2, 3), keepdims=True)
     expected = (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(result, expected, atol=1e-4)

@@ -97,11 +97,11 @@ def test_the_posterior_is_what_the_encoder_says():
     images = np.random.default_rng(0).random((2, 4, 4, 1)).astype("float32")
     mean, log_variance = network.get_layer("encoder")(images)
     posterior = network(images, training=True)["posterior"]
-    found = ops.convert_to_numpy(posterior)
-    np.testing.assert_allclose(found[:, :3], ops.convert_to_numpy(mean), atol=1e-6)
+    result = ops.convert_to_numpy(posterior)
+    np.testing.assert_allclose(result[:, :3], ops.convert_to_numpy(mean), atol=1e-6)
     expected = ops.convert_to_numpy(log_variance)
-    np.testing.assert_allclose(found[:, 3:], expected, atol=1e-6)
-    assert not np.allclose(found[:, :3], found[:, 3:])  # two layers, not one
+    np.testing.assert_allclose(result[:, 3:], expected, atol=1e-6)
+    assert not np.allclose(result[:, :3], result[:, 3:])  # two layers, not one
 
 
 def test_sides_that_do_not_halve_are_refused():

@@ -10,16 +10,18 @@ Each backend offers the same functions:
 - `compile_function(function, state)`: a forward pass
 - `fast_kernel(layer, shape)`: a faster equivalent of a Keras layer, or None
 - `padded_convolution(layer, padding)`: one of a ZeroPadding2D and the layer after it
+- `fast_step(optimizer)`: a variable's update in few passes over memory, or None
 - `add_decay(gradient, variable, decay)`: L2 in the gradient
-- `adam_step`, `sgd_step`: a variable's update in few passes over memory, or None
 - `to_device(array)`, `device()`, `make_deterministic()`
 
 `state` is the list of every variable that a computation may read or write: weights,
 batch statistics, optimizer slots, random seeds. JAX, whose functions are pure,
 carries it in and out; the others keep it in place.
+
+Importing asks for no device: several processes must be joined before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -48,34 +50,39 @@ to_device = backend.to_device
 device = backend.device
 make_deterministic = backend.make_deterministic
 add_decay = backend.add_decay
-adam_step: Callable[..., None] | None = backend.adam_step
-sgd_step: Callable[..., None] | None = backend.sgd_step
+fast_step = backend.fast_step
 
-# A GPU gets a data set up to this size once. A larger one is fed to it, and a CPU is
-# fed any: it has them in its memory.
-DEVICE_BYTES = 0 if device() == "CPU" else 2 * 1024**3
+Shape = tuple[int | None, ...]  # without the batch
+
+
+def device_bytes() -> int:
+    """Return how large a data set may be to be put on the device once.
+
+    A larger one is fed to it, and a CPU is fed any: it has them in its memory.
+    """
+    return 0 if device() == "CPU" else 2 * 1024**3
 
 
 def rebuild(
     network: keras.Model,
-    input_shape: tuple[int | None, ...],
+    input_shape: Shape | Mapping[str, Shape],
     fast_kernels: bool = True,
 ) -> keras.Model:
     """Run `network`, on the same variables, for another input size and faster.
 
     Args:
-        network: A functional model of one input; it stays as it is.
-        input_shape: Of the new input, without the batch.
+        network: A functional model; it stays as it is.
+        input_shape: Of the new input, without the batch; of several by their names.
         fast_kernels: Compute layers by `fast_kernel` of the backend where it has one.
     """
+    unpadded: dict[Any, Any] = {}  # padded pixels: those before, and the padding
 
-    unpadded: dict = {}  # padded pixels: those before, and the padding
-
-    def call(layer, *args, **kwargs):
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         inputs = args[0]
-        shape: Any = getattr(inputs, "shape", None)
         if isinstance(layer, keras.Model):
-            return rebuild(layer, shape[1:], fast_kernels)(*args, **kwargs)
+            shapes = _shapes(layer, inputs)
+            return rebuild(layer, shapes, fast_kernels)(*args, **kwargs)
+        shape: Any = getattr(inputs, "shape", None)
         if not fast_kernels or shape is None:  # of one tensor it is
             return layer(*args, **kwargs)
         kernel = None
@@ -85,16 +92,22 @@ def rebuild(
         if not kernel:
             before, kernel = inputs, backend.fast_kernel(layer, shape)
         if kernel:
-            made = layer.compute_output_shape(shape)
-            return _Accelerated(layer, kernel, made)(before)
+            after = layer.compute_output_shape(shape)
+            return _Accelerated(layer, kernel, after)(before)
         outputs = layer(*args, **kwargs)
         if type(layer) is keras.layers.ZeroPadding2D:
             unpadded[outputs] = inputs, layer.padding
         return outputs
 
+    if not isinstance(input_shape, Mapping):
+        input_shape = {network.inputs[0].name: input_shape}
+    inputs = [
+        keras.Input(input_shape[x.name], dtype=x.dtype, name=x.name)
+        for x in network.inputs
+    ]
     rebuilt = keras.models.clone_model(
         network,
-        input_tensors=keras.Input(input_shape, dtype=network.inputs[0].dtype),
+        input_tensors=keras.tree.pack_sequence_as(network.input, inputs),
         clone_function=lambda layer: layer,
         call_function=call,
     )
@@ -102,7 +115,15 @@ def rebuild(
     return rebuilt
 
 
-def _policy(network):
+def _shapes(network: keras.Model, inputs: Any) -> dict[str, Shape]:
+    """Return the shapes of what a model is called with, by the names of its inputs."""
+    if isinstance(inputs, dict):
+        return {name: x.shape[1:] for name, x in inputs.items()}
+    tensors = keras.tree.flatten(inputs)
+    return {to.name: x.shape[1:] for to, x in zip(network.inputs, tensors)}
+
+
+def _policy(network: keras.Model) -> keras.DTypePolicy:
     """Return the precision of the first weights: a loaded model's own is whatever
     the global one is by then."""
     for layer in network.layers:
@@ -115,26 +136,33 @@ def _policy(network):
 
 def forward(
     network: keras.Model, fast_kernels: bool = True
-) -> Callable[[np.ndarray], np.ndarray]:
+) -> Callable[[np.ndarray | Mapping[str, np.ndarray]], np.ndarray]:
     """Compile a network's forward pass, of NumPy arrays and without learning.
 
     Args:
-        network: A functional model of one input; of its outputs the first is returned.
+        network: A functional model; of its outputs the first is returned.
         fast_kernels: See `rebuild`.
-    """
-    fast = rebuild(network, network.input_shape[1:], fast_kernels)
 
-    def function(arrays, batch):
-        return keras.tree.flatten(fast(batch["inputs"], training=False))[0]
+    Returns:
+        A function of an array, or of arrays by the names of the network's inputs.
+    """
+    names = [x.name for x in network.inputs]
+    fast = rebuild(network, _shapes(network, network.input), fast_kernels)
+
+    def function(arrays: Any, batch: Any) -> Any:
+        inputs = keras.tree.pack_sequence_as(fast.input, [batch[n] for n in names])
+        return keras.tree.flatten(fast(inputs, training=False))[0]
 
     run = compile_function(function, network.variables)
-    return lambda inputs: run({}, {"inputs": inputs})
+    return lambda inputs: run(
+        {}, dict(inputs) if isinstance(inputs, Mapping) else {names[0]: inputs}
+    )
 
 
 class _Accelerated(keras.layers.Layer):
     """Compute `layer` by `kernel`, on the variables of `layer`."""
 
-    def __init__(self, layer, kernel, made):
+    def __init__(self, layer: Any, kernel: Callable[..., Any], shape_after: Any):
         super().__init__(
             name=f"fast_{layer.name}",
             dtype=layer.dtype_policy,
@@ -143,10 +171,10 @@ class _Accelerated(keras.layers.Layer):
         )
         self.layer = layer
         self.kernel = kernel
-        self.made = made
+        self.shape_after = shape_after
         self.built = True
 
-    def __call__(self, x, training=False):
+    def __call__(self, x: Any, training: Any = False) -> Any:
         if isinstance(x, keras.KerasTensor) or not self.autocast:
             return super().__call__(x, training=training)
         # Keras's own way to `call` takes 0.2 ms where nothing is compiled. The network
@@ -154,8 +182,8 @@ class _Accelerated(keras.layers.Layer):
         x = self.dtype_policy.convert_input(x, True, self.input_dtype)
         return self.call(x, training)
 
-    def call(self, x, training=False):
+    def call(self, x: Any, training: Any = False) -> Any:
         return self.kernel(self.layer, x, bool(training))
 
-    def compute_output_shape(self, input_shape):
-        return self.made
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self.shape_after

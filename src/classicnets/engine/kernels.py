@@ -5,20 +5,21 @@ convolution as a matrix product; and the step of an LSTM, forwards and back, for
 backends that write its loop out.
 """
 
+from typing import Any
+
 import numpy as np
 from keras import activations, layers, ops
 
 
-def is_plain_batch_norm(layer, shape) -> bool:
-    """Whether the layer normalizes the last axis of images, with gamma and beta."""
+def is_plain_batch_norm(layer: Any, shape: Any) -> bool:
+    """Return whether it normalizes the last axis of images, with gamma and beta."""
     if type(layer) is not layers.BatchNormalization or len(shape or ()) != 4:
         return False
     return layer.axis in (-1, 3) and layer.scale and layer.center and not layer.renorm
 
 
-def is_plain_lstm(layer) -> bool:
-    """Whether the layer is the textbook's LSTM from (batch, steps, features) to its
-    output at every step."""
+def is_plain_lstm(layer: Any) -> bool:
+    """Return whether it is the textbook's LSTM, with its output at every step."""
     return (
         type(layer) is layers.LSTM
         and layer.return_sequences
@@ -30,15 +31,15 @@ def is_plain_lstm(layer) -> bool:
     )
 
 
-def is_plain_embedding(layer) -> bool:
+def is_plain_embedding(layer: Any) -> bool:
     """Return whether `layer` is an Embedding without options."""
     return type(layer) is layers.Embedding and not (
         layer.mask_zero or layer.lora_enabled or layer.quantization_mode
     )
 
 
-def is_plain_convolution(layer) -> bool:
-    """Whether the layer convolves images and pads both sides alike."""
+def is_plain_convolution(layer: Any) -> bool:
+    """Return whether the layer convolves images and pads both sides alike."""
     if type(layer) is not layers.Conv2D or layer.data_format != "channels_last":
         return False
     if layer.lora_enabled or layer.quantization_mode:
@@ -48,8 +49,8 @@ def is_plain_convolution(layer) -> bool:
     return layer.padding == "valid" or (layer.padding == "same" and alike)
 
 
-def is_plain_pooling(layer) -> bool:
-    """Whether the layer pools images without padding them."""
+def is_plain_pooling(layer: Any) -> bool:
+    """Return whether the layer pools images without padding them."""
     return (
         type(layer) in (layers.MaxPooling2D, layers.AveragePooling2D)
         and layer.data_format == "channels_last"
@@ -57,8 +58,8 @@ def is_plain_pooling(layer) -> bool:
     )
 
 
-def is_plain_transposed_convolution(layer) -> bool:
-    """Whether the layer is a transposed convolution that leaves out no pixel."""
+def is_plain_transposed_convolution(layer: Any) -> bool:
+    """Return whether the layer is a transposed convolution that leaves out no pixel."""
     return (
         type(layer) is layers.Conv2DTranspose
         and layer.dilation_rate == (1, 1)
@@ -68,7 +69,7 @@ def is_plain_transposed_convolution(layer) -> bool:
     )
 
 
-def transposed_convolution(layer, x, training):
+def transposed_convolution(layer: Any, x: Any, training: bool) -> Any:
     """Make every pixel's window in one matrix product, and add them up where they
     overlap.
 
@@ -79,8 +80,8 @@ def transposed_convolution(layer, x, training):
     height, width, channels = x.shape[1:]
     kernel = ops.convert_to_tensor(layer.kernel)  # (high, wide, filters, channels)
     filters = kernel.shape[2]
-    whole = ((0, n * down - high), (0, m * right - wide), (0, 0), (0, 0))
-    kernel = ops.reshape(ops.pad(kernel, whole), (n, down, m, right, filters, channels))
+    blank = ((0, n * down - high), (0, m * right - wide), (0, 0), (0, 0))
+    kernel = ops.reshape(ops.pad(kernel, blank), (n, down, m, right, filters, channels))
     kernel = ops.reshape(ops.transpose(kernel, (5, 0, 2, 1, 3, 4)), (channels, -1))
     windows = ops.matmul(ops.reshape(x, (-1, channels)), kernel)
     windows = ops.reshape(windows, (-1, height, width, n, m, down * right * filters))
@@ -108,7 +109,7 @@ def transposed_convolution(layer, x, training):
     return layer.activation(images) if layer.activation else images
 
 
-def lstm_weights(layer):
+def lstm_weights(layer: Any) -> Any:
     """Return the kernel, the recurrent kernel and the bias as tensors."""
     cell = layer.cell
     return [
@@ -117,7 +118,7 @@ def lstm_weights(layer):
     ]
 
 
-def through_gates(summed, c):
+def through_gates(summed: Any, c: Any) -> Any:
     """Return h, c and the gates i, f, g, o of a step.
 
     With sigmoid(x) = (1 + tanh(x / 2)) / 2, one tanh makes all gates at once: on a CPU,
@@ -128,16 +129,16 @@ def through_gates(summed, c):
         summed: (batch, 4 * units), what the inputs and the last h sum up to.
         c: (batch, units), the cell before.
     """
-    made = c.dtype
+    dtype = c.dtype
     summed, c = [ops.cast(x, "float32") for x in (summed, c)]
     scale, shift = _gate_scales(c.shape[-1])
     gates = ops.tanh(summed * scale) * scale + shift
     i, f, g, o = ops.split(gates, 4, axis=-1)
     c = f * c + i * g
-    return tuple(ops.cast(x, made) for x in (o * ops.tanh(c), c, gates))
+    return tuple(ops.cast(x, dtype) for x in (o * ops.tanh(c), c, gates))
 
 
-def back_through_gates(by_h, by_c, c, c_before, gates):
+def back_through_gates(by_h: Any, by_c: Any, c: Any, c_before: Any, gates: Any) -> Any:
     """Return the gradients by `summed` and by the cell before; see `through_gates`.
 
     Args:
@@ -145,19 +146,19 @@ def back_through_gates(by_h, by_c, c, c_before, gates):
         c, c_before: (batch, units), the cell after the step and before it.
         gates: (batch, 4 * units), i, f, g, o.
     """
-    made, given = c.dtype, (by_h, by_c, c, c_before, gates)
-    by_h, by_c, c, c_before, gates = [ops.cast(x, "float32") for x in given]
+    dtype, tensors = c.dtype, (by_h, by_c, c, c_before, gates)
+    by_h, by_c, c, c_before, gates = [ops.cast(x, "float32") for x in tensors]
     scale, shift = _gate_scales(c.shape[-1])
     slopes = scale * scale - (gates - shift) ** 2
     i, f, g, o = ops.split(gates, 4, axis=-1)
-    shown = ops.tanh(c)
-    by_c = by_c + by_h * o * (1 - shown * shown)
-    others = ops.concatenate([g, c_before, i, shown], axis=-1)
+    output = ops.tanh(c)
+    by_c = by_c + by_h * o * (1 - output * output)
+    others = ops.concatenate([g, c_before, i, output], axis=-1)
     by_cells = ops.concatenate([by_c, by_c, by_c, by_h], axis=-1)
-    return ops.cast(by_cells * others * slopes, made), ops.cast(by_c * f, made)
+    return ops.cast(by_cells * others * slopes, dtype), ops.cast(by_c * f, dtype)
 
 
-def _gate_scales(units):
+def _gate_scales(units: int) -> Any:
     """Return what tanh is scaled by, within and without, and shifted by to make i, f, g
     and o."""
     scale = np.repeat(np.array([0.5, 0.5, 1, 0.5], "float32"), units)

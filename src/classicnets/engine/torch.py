@@ -2,6 +2,8 @@
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +20,10 @@ from classicnets.engine.kernels import (
     lstm_weights,
     transposed_convolution,
 )
+from classicnets.networks import private
 
 
-def value_and_gradients(loss_function, variables, state):
+def value_and_gradients(loss_function: Callable, variables: list, state: list) -> Any:
     """Differentiate a loss; see the engine on TensorFlow."""
     loss, extras = loss_function()
     return (loss.detach(), extras), torch.autograd.grad(
@@ -28,39 +31,50 @@ def value_and_gradients(loss_function, variables, state):
     )
 
 
-def apply_gradients(optimizer, gradients, variables):
+def apply_gradients(optimizer: Any, gradients: Any, variables: list[Any]) -> None:
     """Take one step of a built Keras optimizer on `variables`."""
     optimizer.apply(gradients, variables)
 
 
-def input_gradients(function, inputs):
+def input_gradients(function: Callable[[Any], Any], inputs: Any) -> Any:
     """Return d sum(function(inputs)) / d inputs; see the engine on TensorFlow."""
     inputs = inputs.detach().requires_grad_()
     return torch.autograd.grad(function(inputs).sum(), inputs, create_graph=True)[0]
 
 
-def repeat(step, batches, steps, state, logs):
+def repeat(step: Callable, batches: dict, steps: int, state: list, logs: list) -> dict:
     """Run several steps inside a step; see the engine on TensorFlow."""
     rows = [step({key: rows[i] for key, rows in batches.items()}) for i in range(steps)]
     return {key: sum(row[key].detach() for row in rows) / steps for key in logs}
 
 
 @torch.no_grad()
-def add_decay(gradient, variable, decay):
+def add_decay(gradient: Any, variable: Any, decay: float) -> Any:
     """Return gradient + decay * variable."""
     return torch.add(gradient, variable.value, alpha=decay)
 
 
+@functools.cache
+def fast_step(optimizer: str) -> Callable[..., None] | None:
+    """Return a function (optimizer, gradient, variable, learning_rate), or None."""
+    if optimizer == "adam":
+        # On a GPU it would wait for the number of the step.
+        return None if torch.cuda.is_available() else _adam_step
+    return _sgd_step if optimizer == "sgd" else None
+
+
 @torch.no_grad()
-def _adam_step(optimizer, gradient, variable, learning_rate):
+def _adam_step(
+    optimizer: Any, gradient: Any, variable: Any, learning_rate: Any
+) -> None:
     """Update `variable` and its slots by Keras's Adam, all in one pass over memory."""
-    place = optimizer._get_variable_index(variable)
+    first, second = private.moments(optimizer, variable)
     step = int(optimizer.iterations) + 1
     torch._fused_adam_(
         [variable.value],
         [_in_order_of(variable, gradient)],  # of memory, which it reads straight on
-        [_slot(optimizer._momentums[place], variable)],
-        [_slot(optimizer._velocities[place], variable)],
+        [_slot(first, variable)],
+        [_slot(second, variable)],
         [],
         [torch.tensor(float(step))],
         lr=float(learning_rate),
@@ -74,19 +88,16 @@ def _adam_step(optimizer, gradient, variable, learning_rate):
     )
 
 
-# On a GPU it would wait for the number of the step.
-adam_step = None if torch.cuda.is_available() else _adam_step
-
-
 @torch.no_grad()
-def sgd_step(optimizer, gradient, variable, learning_rate):
+def _sgd_step(optimizer: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
     """Update `variable` and its momentum by Keras's SGD, in place."""
     rate = float(learning_rate)
     if not optimizer.momentum:
         variable.value.add_(gradient, alpha=-rate)
         return
-    momentum = optimizer.momentums[optimizer._get_variable_index(variable)]
-    momentum = _slot(momentum, variable).mul_(optimizer.momentum)
+    momentum = _slot(private.momentum(optimizer, variable), variable).mul_(
+        optimizer.momentum
+    )
     momentum.add_(gradient, alpha=-rate)
     if optimizer.nesterov:
         variable.value.add_(gradient, alpha=-rate)
@@ -95,23 +106,23 @@ def sgd_step(optimizer, gradient, variable, learning_rate):
         variable.value.add_(momentum)
 
 
-def _slot(slot, variable):
+def _slot(slot: Any, variable: Any) -> Any:
     """Return an optimizer's tensor, from now on in memory as its variable is."""
     slot.value.data = _in_order_of(variable, slot.value.data)
     return slot.value
 
 
-def _in_order_of(variable, tensor):
+def _in_order_of(variable: Any, tensor: Any) -> Any:
     """Return `tensor` with its numbers in memory as those of `variable`."""
     if tensor.stride() == variable.value.stride():
         return tensor
     return torch.empty_like(variable.value).copy_(tensor)
 
 
-def compile_steps(step, state, logs):
+def compile_steps(step: Callable, state: list, logs: list) -> Callable[..., dict]:
     """Loop over steps; see the engine on TensorFlow."""
 
-    def run(arrays, batches, steps):
+    def run(arrays: Any, batches: Any, steps: int) -> dict[str, float]:
         batches = {key: to_device(rows) for key, rows in batches.items()}
         totals, sound = dict.fromkeys(logs, 0.0), 0
         for i in range(steps):
@@ -124,10 +135,10 @@ def compile_steps(step, state, logs):
     return run
 
 
-def compile_function(function, state):
+def compile_function(function: Callable, state: list) -> Callable[..., np.ndarray]:
     """Wrap function(arrays, batch), which writes no variable; returns NumPy."""
 
-    def run(arrays, batch):
+    def run(arrays: Any, batch: Any) -> Any:
         with torch.no_grad():
             batch = {key: to_device(rows) for key, rows in batch.items()}
             return ops.convert_to_numpy(function(arrays, batch))
@@ -135,7 +146,7 @@ def compile_function(function, state):
     return run
 
 
-def to_device(array):
+def to_device(array: np.ndarray) -> Any:
     """Copy a NumPy array to the device."""
     return ops.convert_to_tensor(np.ascontiguousarray(array))
 
@@ -152,7 +163,7 @@ def make_deterministic() -> None:
     torch.use_deterministic_algorithms(True)
 
 
-def fast_kernel(layer, shape):
+def fast_kernel(layer: Any, shape: Any) -> Callable[..., Any] | None:
     """Return a faster function (layer, x, training) than `layer` itself, or None."""
     if is_plain_batch_norm(layer, shape):
         return _batch_normalization
@@ -172,14 +183,14 @@ def fast_kernel(layer, shape):
     return _embedding if is_plain_embedding(layer) else None
 
 
-def _store_channels_last(kernel):
+def _store_channels_last(kernel: Any) -> None:
     """Keep a kernel in memory as PyTorch convolves with it; its shape stays."""
     stored = kernel.value.data.permute(3, 2, 0, 1)
     stored = stored.contiguous(memory_format=torch.channels_last)
     kernel.value.data = stored.permute(2, 3, 1, 0)
 
 
-def padded_convolution(layer, padding):
+def padded_convolution(layer: Any, padding: Any) -> Callable[..., Any] | None:
     """Return a function that pads its inputs, or None; see the engine on TensorFlow."""
     (top, bottom), (left, right) = padding
     if not is_plain_convolution(layer) or layer.padding == "same":
@@ -190,7 +201,7 @@ def padded_convolution(layer, padding):
     return functools.partial(_convolution, padding=(top, left))
 
 
-def _convolution(layer, x, training, padding=(0, 0)):
+def _convolution(layer: Any, x: Any, training: bool, padding: Any = (0, 0)) -> Any:
     """Convolve pixels as they lie; Keras copies them to channels first and back."""
     if layer.padding == "same":
         sides = zip(layer.dilation_rate, layer.kernel_size)
@@ -208,15 +219,15 @@ def _convolution(layer, x, training, padding=(0, 0)):
     return layer.activation(outputs) if layer.activation else outputs
 
 
-def _pool(layer, x, training):
+def _pool(layer: Any, x: Any, training: bool) -> Any:
     """Pool pixels as they lie."""
-    takes_greatest = type(layer) is layers.MaxPooling2D
-    pool = functional.max_pool2d if takes_greatest else functional.avg_pool2d
+    is_maximum = type(layer) is layers.MaxPooling2D
+    pool = functional.max_pool2d if is_maximum else functional.avg_pool2d
     outputs = pool(x.permute(0, 3, 1, 2), layer.pool_size, layer.strides)
     return outputs.permute(0, 2, 3, 1)
 
 
-def _batch_normalization(layer, x, training):
+def _batch_normalization(layer: Any, x: Any, training: bool) -> Any:
     """Normalize in one pass over the data instead of five."""
     training = training and layer.trainable
     # Channels first is a view: the memory stays channels last.
@@ -241,7 +252,7 @@ def _batch_normalization(layer, x, training):
     return outputs.permute(0, 2, 3, 1)
 
 
-def _lstm(layer, x, training):
+def _lstm(layer: Any, x: Any, training: bool) -> Any:
     """Run all steps in one call of PyTorch's own LSTM, cuDNN on a GPU."""
     kernel, recurrent_kernel, bias = lstm_weights(layer)
     # PyTorch keeps kernels transposed and has a second bias; the gates' order is ours.
@@ -258,16 +269,15 @@ def _lstm(layer, x, training):
     return outputs.transpose(0, 1)
 
 
-def _embedding(layer, tokens, training):
+def _embedding(layer: Any, tokens: Any, training: bool) -> Any:
     """Look up rows; `keras.layers.Embedding` casts the whole table first."""
     # Steps first in memory; see `_lstm`.
     rows = functional.embedding(tokens.T, layer.embeddings.value).transpose(0, 1)
     return rows.to(getattr(torch, layer.compute_dtype))
 
 
-def _dropout(layer, x, training):
-    """Let NumPy draw, by 16 bits a number: PyTorch's generator takes several times as
-    long.
+def _dropout(layer: Any, x: Any, training: bool) -> Any:
+    """Let NumPy draw 16 bits per number: PyTorch's generator takes much longer.
 
     The layer's own seed decides, as on the other backends; the rate is kept to 1e-5.
     """
@@ -280,13 +290,13 @@ def _dropout(layer, x, training):
         shape = [fixed or size for fixed, size in zip(layer.noise_shape, shape)]
     count = math.prod(shape)
     source = np.random.SFC64(_next_seed(layer.seed_generator))
-    drawn = source.random_raw(-(-count // 4)).view(np.uint16)[:count]
+    numbers = source.random_raw(-(-count // 4)).view(np.uint16)[:count]
     scale = np.float32(1 / (1 - layer.rate))
-    kept = np.multiply(drawn < round((1 - layer.rate) * 2**16), scale)
-    return x * torch.from_numpy(kept).view(shape).to(x.dtype)
+    factors = np.multiply(numbers < round((1 - layer.rate) * 2**16), scale)
+    return x * torch.from_numpy(factors).view(shape).to(x.dtype)
 
 
-def _next_seed(generator):
+def _next_seed(generator: Any) -> Any:
     """Return a Keras seed generator's two numbers, and count on; `next` does so too."""
     state = generator.state.value
     seed = state.tolist()

@@ -2,83 +2,107 @@
 
     python -m classicnets.inference.runtimes FORMAT FILE INPUTS.npz OUTPUTS.npz
 
-runs the file on every array of INPUTS.npz and writes OUTPUTS.npz: what the array called
-"arr_0" gives as "logits" is "arr_0 logits" there. It is a process of its own, so that a
-file that needs something of the process that wrote it fails.
+runs the file on every batch of INPUTS.npz and writes OUTPUTS.npz. In both, "0 NAME" is
+the first batch's array of an input, or an output, of that name. It is a process of its
+own, so that a file that needs something of the process that wrote it fails.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-Outputs = Mapping[str, np.ndarray]
+Arrays = Mapping[str, np.ndarray]
 
 
 def main(format_: str, file: str, inputs: str, outputs: str) -> None:
-    """Run a file on arrays of examples."""
+    """Run a file on batches of examples."""
     compute = RUNTIMES[format_](file)
-    found = {}
-    with np.load(inputs) as batches:
-        for key in batches.files:
-            for name, array in compute(batches[key]).items():
-                found[f"{key} {name}"] = np.asarray(array)
-    np.savez(Path(outputs), allow_pickle=False, **found)
+    save(Path(outputs), [compute(batch) for batch in read(Path(inputs))])
 
 
-def _onnx(file: str) -> Callable[[np.ndarray], Outputs]:
+def save(path: Path, batches: Sequence[Arrays]) -> None:
+    """Write batches of arrays by name to an .npz."""
+    arrays: dict[str, Any] = {
+        f"{number} {name}": array
+        for number, batch in enumerate(batches)
+        for name, array in batch.items()
+    }
+    np.savez(path, allow_pickle=False, **arrays)
+
+
+def read(path: Path) -> list[dict[str, np.ndarray]]:
+    """Read what `save` wrote."""
+    batches: dict[str, dict[str, np.ndarray]] = {}
+    with np.load(path) as arrays:
+        for key, array in arrays.items():
+            number, _, name = key.partition(" ")
+            batches.setdefault(number, {})[name] = array
+    return list(batches.values())
+
+
+def _only(arrays: Mapping[str, Any]) -> Any:
+    """Return the array of an only input, as Keras has it, or all by name."""
+    return dict(arrays) if len(arrays) > 1 else next(iter(arrays.values()))
+
+
+def _onnx(file: str) -> Callable[[Arrays], Arrays]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    (taken,) = session.get_inputs()
-    names = [given.name for given in session.get_outputs()]
-    return lambda batch: dict(zip(names, session.run(None, {taken.name: batch})))
+    names = [output.name for output in session.get_outputs()]
+    return lambda batch: dict(zip(names, session.run(None, dict(batch))))
 
 
-def _saved_model(file: str) -> Callable[[np.ndarray], Outputs]:
+def _saved_model(file: str) -> Callable[[Arrays], Arrays]:
     import tensorflow
 
     loaded = tensorflow.saved_model.load(file)  # collected, were it not kept
     return lambda batch: {
-        name: array.numpy() for name, array in loaded.serve(batch).items()
+        name: array.numpy() for name, array in loaded.serve(_only(batch)).items()
     }
 
 
-def _litert(file: str) -> Callable[[np.ndarray], Outputs]:
+def _litert(file: str) -> Callable[[Arrays], Arrays]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(file)
     (signature,) = interpreter.get_signature_list().values()
-    (name,) = signature["inputs"]
-    (taken,) = interpreter.get_input_details()
-    compute = interpreter.get_signature_runner()
+    names = signature["inputs"]
+    one_by_one = interpreter.get_input_details()[0]["shape_signature"][0] == 1
+    runner = interpreter.get_signature_runner()
 
-    def one_by_one(batch: np.ndarray) -> Outputs:
-        rows = [{**compute(**{name: batch[k : k + 1]})} for k in range(len(batch))]
+    def compute(batch: Arrays) -> Arrays:
+        # An only input has a name of LiteRT's own.
+        by_name = batch if len(names) > 1 else {names[0]: _only(batch)}
+        if not one_by_one:
+            return {**runner(**by_name)}
+        rows = [
+            runner(**{name: array[k : k + 1] for name, array in by_name.items()})
+            for k in range(len(next(iter(by_name.values()))))
+        ]
         return {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
-
-    if taken["shape_signature"][0] == 1:
-        return one_by_one
-    return lambda batch: {**compute(**{name: batch})}
-
-
-def _torch(file: str) -> Callable[[np.ndarray], Outputs]:
-    import torch
-
-    module = torch.export.load(file).module()
-
-    def compute(batch: np.ndarray) -> Outputs:
-        with torch.no_grad():
-            return {
-                name: tensor.numpy()
-                for name, tensor in module(torch.from_numpy(batch)).items()
-            }
 
     return compute
 
 
-RUNTIMES: dict[str, Callable[[str], Callable[[np.ndarray], Outputs]]] = {
+def _torch(file: str) -> Callable[[Arrays], Arrays]:
+    import torch
+
+    module = torch.export.load(file).module()
+
+    def compute(batch: Arrays) -> Arrays:
+        tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+        with torch.no_grad():
+            outputs = module(_only(tensors))
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    return compute
+
+
+RUNTIMES: dict[str, Callable[[str], Callable[[Arrays], Arrays]]] = {
     "onnx": _onnx,
     "saved_model": _saved_model,
     "litert": _litert,

@@ -6,10 +6,12 @@ The dict that a network stands in is its kind.
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from classicnets import kinds
 from classicnets.errors import UserError, nearest
+from classicnets.networks import private
 
 if TYPE_CHECKING:
     import keras
@@ -82,9 +84,7 @@ def create(
             where None is any length, or (steps, features).
         classes: Number of classes, or None for the features without the head. An
             autoencoder or a VAE has none.
-        **options: Passed to the network's function, which documents them: `vgg`,
-            `resnet`, `resnet_cifar`, `lstm`, `autoencoder`, `conv_autoencoder`, `vae`
-            or `conv_vae`.
+        **options: Passed to the network's function, which documents them.
 
     Returns:
         A model from inputs (batch, *input_shape) to logits (batch, classes), or what an
@@ -202,23 +202,21 @@ def kind(network: str) -> kinds.Kind:
 
 
 def reads_texts(network: str) -> bool:
-    """Say whether a network takes tokens too."""
+    """Return whether a network takes tokens too."""
     family, _ = find(network)
     return family in SEQUENCES
 
 
 def has_batch_norm(model: "keras.Model") -> bool:
-    """Say whether a batch norm is anywhere in a model, in the models within it too.
+    """Return whether a batch norm is anywhere in a model, in the models within it too.
 
     A critic under a gradient penalty must have none: the penalty is about the score of
     one image, which must not depend on the others (arXiv:1704.00028, section 4).
     """
     from keras import layers
 
-    return any(
-        isinstance(layer, layers.BatchNormalization)
-        for layer in model._flatten_layers()
-    )
+    every = private.every_layer(model)
+    return any(isinstance(layer, layers.BatchNormalization) for layer in every)
 
 
 def _takes_images(network: str, shape: tuple[int | None, ...]) -> UserError:
@@ -230,12 +228,12 @@ def _takes_images(network: str, shape: tuple[int | None, ...]) -> UserError:
 
 def check_options(network: str, options: Mapping[str, Any]) -> None:
     """Refuse options that the network does not have."""
-    known = network_options(network)
+    defaults = network_options(network)
     for option in options:
-        if option not in known:
+        if option not in defaults:
             raise UserError(
                 f"{network} has no option {option!r}. "
-                + (nearest(option, known) if known else "It has no options.")
+                + (nearest(option, defaults) if defaults else "It has no options.")
             )
 
 
@@ -248,7 +246,7 @@ def _options(build: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
-def _module(family: str):
+def _module(family: str) -> ModuleType:
     return importlib.import_module(f"classicnets.networks.{family}")
 
 

@@ -86,48 +86,51 @@ def conv_autoencoder(
           is a multiple of the stride, so that transposed ones cover all pixels alike.
           The rest is as in `autoencoder`.
     """
-    height, width, channels = image_shape
-    scale = 2 ** len(filters)
-    if height % scale or width % scale:
-        raise ValueError(
-            f"height and width must be multiples of {scale}, got {image_shape}."
-        )
-
+    smallest = (*_smallest(image_shape, len(filters)), filters[-1])
     images = keras.Input(image_shape, name="images")
     x = images
     for layer, count in enumerate(filters, start=1):
-        x = layers.Conv2D(
-            count,
-            4,
-            strides=2,
-            padding="same",
-            activation="relu",
-            kernel_initializer="he_normal",
-            name=f"conv{layer}",
-        )(x)
+        x = _convolve(layers.Conv2D, x, count, f"conv{layer}")
     x = layers.Flatten(name="flatten")(x)
     code = layers.Dense(latent_size, name="code")(_hidden(x, hidden_units))
     encoder = keras.Model(images, code, name="encoder")
 
     codes = keras.Input((latent_size,), name="codes")
-    smallest = (height // scale, width // scale, filters[-1])
     x = _hidden(codes, (*hidden_units[::-1], math.prod(smallest)))
     x = layers.Reshape(smallest, name="unflatten")(x)
     for layer, count in enumerate(filters[-2::-1], start=1):
-        x = layers.Conv2DTranspose(
-            count,
-            4,
-            strides=2,
-            padding="same",
-            activation="relu",
-            kernel_initializer="he_normal",
-            name=f"up{layer}",
-        )(x)
+        x = _convolve(layers.Conv2DTranspose, x, count, f"up{layer}")
     log_odds = layers.Conv2DTranspose(
-        channels, 4, strides=2, padding="same", name="log_odds"
+        image_shape[2], 4, strides=2, padding="same", name="log_odds"
     )(x)
     decoder = keras.Model(codes, log_odds, name="decoder")
     return keras.Model(images, decoder(encoder(images)), name="conv_autoencoder")
+
+
+def _smallest(image_shape: tuple[int, int, int], halvings: int) -> tuple[int, int]:
+    """Return height and width once they are halved so often, or raise a ValueError."""
+    height, width, _ = image_shape
+    scale = 2**halvings
+    if height % scale or width % scale:
+        raise ValueError(
+            f"height and width must be multiples of {scale}, got {image_shape}."
+        )
+    return height // scale, width // scale
+
+
+def _convolve(
+    convolution: type[layers.Layer], x: keras.KerasTensor, filters: int, name: str
+) -> keras.KerasTensor:
+    """Halve the sides, or double them where the convolution is a transposed one."""
+    return convolution(
+        filters,
+        4,
+        strides=2,
+        padding="same",
+        activation="relu",
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
 
 
 def _hidden(x: keras.KerasTensor, units: tuple[int, ...]) -> keras.KerasTensor:

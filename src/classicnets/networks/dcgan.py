@@ -1,5 +1,7 @@
 """DCGAN: a GAN of strided convolutions (Radford et al. 2015, arXiv:1511.06434)."""
 
+import math
+
 import keras
 from keras import layers
 
@@ -14,7 +16,7 @@ def generator(
     Args:
         image_shape: (height, width, channels); height and width are 4, 5, 6 or 7 times
             the same power of 2, as 28, 32, 48, 64 and 96 are.
-        latent_size: Numbers of noise an image.
+        latent_size: Numbers of noise per image.
         filters: Of the last hidden layer; each layer before it has twice as many.
 
     Returns:
@@ -32,19 +34,19 @@ def generator(
         - The noise is the task's, from N(0, 1); the paper draws it uniformly.
     """
     doublings = _halvings(image_shape)
-    start = [side // 2**doublings for side in image_shape[:2]]
+    height, width, channels = image_shape
     widest = filters * 2 ** (doublings - 1)
+    smallest = (height // 2**doublings, width // 2**doublings, widest)
 
     noise = keras.Input((latent_size,), name="noise")
     x = layers.Dense(
-        start[0] * start[1] * widest,
+        math.prod(smallest),
         use_bias=False,  # the normalization makes it redundant
         kernel_initializer=_start(),
         name="project",
     )(noise)
-    x = layers.Reshape((*start, widest), name="reshape")(x)
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm0")(x)
-    x = layers.ReLU(name="relu0")(x)
+    x = layers.Reshape(smallest, name="reshape")(x)
+    x = layers.ReLU(name="relu0")(_batch_norm(x, "norm0"))
     for layer in range(1, doublings):
         x = layers.Conv2DTranspose(
             widest // 2**layer,
@@ -55,12 +57,9 @@ def generator(
             kernel_initializer=_start(),
             name=f"up{layer}",
         )(x)
-        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"norm{layer}")(
-            x
-        )
-        x = layers.ReLU(name=f"relu{layer}")(x)
+        x = layers.ReLU(name=f"relu{layer}")(_batch_norm(x, f"norm{layer}"))
     images = layers.Conv2DTranspose(
-        image_shape[2],
+        channels,
         4,
         strides=2,
         padding="same",
@@ -106,31 +105,31 @@ def discriminator(
         )
     images = keras.Input(image_shape, name="images")
     x = images
-    for layer in range(_halvings(image_shape)):
-        norm = normalization if layer > 0 else "none"
+    for layer in range(1, _halvings(image_shape) + 1):
+        norm = normalization if layer > 1 else "none"
         x = layers.Conv2D(
-            filters * 2**layer,
+            filters * 2 ** (layer - 1),
             4,
             strides=2,
             padding="same",
             use_bias=norm != "batch",  # which makes it redundant
             kernel_initializer=_start(),
-            name=f"conv{layer + 1}",
+            name=f"conv{layer}",
         )(x)
         if norm == "batch":
-            x = layers.BatchNormalization(
-                momentum=0.9, epsilon=1e-5, name=f"norm{layer + 1}"
-            )(x)
+            x = _batch_norm(x, f"norm{layer}")
         elif norm == "layer":
             # One group is all channels. LayerNormalization over three axes would learn
             # a scale for every pixel of every channel.
-            x = layers.GroupNormalization(
-                groups=1, epsilon=1e-5, name=f"norm{layer + 1}"
-            )(x)
-        x = layers.LeakyReLU(0.2, name=f"relu{layer + 1}")(x)
+            x = layers.GroupNormalization(1, epsilon=1e-5, name=f"norm{layer}")(x)
+        x = layers.LeakyReLU(0.2, name=f"relu{layer}")(x)
     x = layers.Flatten(name="flatten")(x)
     scores = layers.Dense(1, kernel_initializer=_start(), name="scores")(x)
     return keras.Model(images, scores, name="dcgan_discriminator")
+
+
+def _batch_norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
 
 
 def _halvings(image_shape: tuple[int, int, int]) -> int:
@@ -147,5 +146,5 @@ def _halvings(image_shape: tuple[int, int, int]) -> int:
 
 
 def _start() -> keras.initializers.Initializer:
-    """N(0, 0.02^2) (section 4). One used twice would draw the same weights twice."""
+    """Return N(0, 0.02^2) (section 4); used twice, it would draw the same weights."""
     return keras.initializers.RandomNormal(stddev=0.02)

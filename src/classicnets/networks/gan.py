@@ -16,7 +16,7 @@ def generator(
 
     Args:
         image_shape: (height, width, channels).
-        latent_size: Numbers of noise an image.
+        latent_size: Numbers of noise per image.
         generator_units: Units of the hidden layers, first to last.
 
     Returns:
@@ -63,7 +63,7 @@ def discriminator(
 
     Differs from the paper:
         - Leaky ReLU of slope 0.2; the paper's hidden layers are maxout (section 5),
-          each unit the greatest of several linear functions.
+          each unit the largest of several linear functions.
         - No sigmoid at the end: it is part of the objective, where it cannot overflow.
         - The amount of dropout and the sizes are free: the paper names none.
         - Weights start after He et al. 2015 (arXiv:1502.01852).

@@ -3,10 +3,42 @@
 The forget gate is that of Gers, Schmidhuber & Cummins 2000 (Neural Computation 12(10)).
 """
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 POOLINGS = ("last", "mean", "max")
+
+
+def lstm_step(
+    x: Any, h: Any, c: Any, kernel: Any, recurrent_kernel: Any, bias: Any
+) -> tuple[Any, Any]:
+    """Take one step of an LSTM, written out; `lstm` itself uses `keras.layers.LSTM`.
+
+        i = sigmoid(x W_i + h U_i + b_i)    what to write     (1997: in_j)
+        f = sigmoid(x W_f + h U_f + b_f)    what to keep      (2000: the forget gate)
+        g =    tanh(x W_c + h U_c + b_c)    what is new
+        o = sigmoid(x W_o + h U_o + b_o)    what to show      (1997: out_j)
+        c' = f * c + i * g                  the cell: 1997 has f = 1
+        h' = o * tanh(c')
+
+    Args:
+        x: (batch, features), this step's input.
+        h: (batch, units), the output of the step before; zeros at first.
+        c: (batch, units), the cell after the step before; zeros at first.
+        kernel: (features, 4 * units), W_i, W_f, W_c and W_o side by side.
+        recurrent_kernel: (units, 4 * units), the U, in the same order.
+        bias: (4 * units,), the b, in the same order.
+
+    Returns:
+        (h', c'), each (batch, units).
+    """
+    gates = ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias
+    i, f, g, o = ops.split(gates, 4, axis=-1)
+    c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+    h = ops.sigmoid(o) * ops.tanh(c)
+    return h, c
 
 
 def lstm(
@@ -54,7 +86,7 @@ def lstm(
         ValueError: For no layers, another pooling, or an input of another rank.
 
     Differs from the papers:
-        - No peephole connections (Gers et al. have them), one cell a memory block.
+        - No peephole connections (Gers et al. have them), one cell per memory block.
         - The forget gate's bias starts at 1 (Jozefowicz, Zaremba & Sutskever 2015);
           kernels start as in Glorot & Bengio 2010, recurrent kernels orthogonal.
         - Trained by full gradients through time; the paper of 1997 cuts them off
@@ -74,38 +106,29 @@ def lstm(
         inputs = keras.Input(input_shape, dtype="int32", name="tokens")
         padding = _Padding(inputs)
         x = layers.Embedding(vocabulary_size, embedding_size, name="embedding")(inputs)
-        # One number a token decides for all of its vector.
-        x = layers.Dropout(
-            word_dropout, noise_shape=(None, None, 1), name="word_dropout"
-        )(x)
+        # One number per token decides for all of its vector.
+        shape = (None, None, 1)
+        x = layers.Dropout(word_dropout, noise_shape=shape, name="word_dropout")(x)
         x = layers.SpatialDropout1D(embedding_dropout, name="embedding_dropout")(x)
     else:
-        inputs = keras.Input(input_shape, name="sequence")
-        x = inputs
+        inputs = x = keras.Input(input_shape, name="sequence")
         if len(input_shape) == 3:
             x = layers.Reshape((input_shape[0], -1), name="rows")(x)
 
     for layer, size in enumerate(units, start=1):
-        forward = layers.LSTM(size, return_sequences=True, name=f"lstm{layer}")(x)
+        if layer > 1:
+            x = layers.Dropout(dropout, name=f"dropout{layer - 1}")(x)
+        name, before = f"lstm{layer}", x
+        x = forward = layers.LSTM(size, return_sequences=True, name=name)(before)
         if bidirectional:
-            backward = layers.LSTM(
-                size, return_sequences=True, name=f"lstm{layer}_backward"
-            )(_reverse(x, padding))
-            backward = _reverse(backward, padding)
+            read = layers.LSTM(size, return_sequences=True, name=f"{name}_backward")
+            backward = _reverse(read(_reverse(before, padding)), padding)
             x = layers.Concatenate(name=f"both{layer}")([forward, backward])
-        else:
-            x = forward
-        if layer < len(units):
-            x = layers.Dropout(dropout, name=f"dropout{layer}")(x)
 
     if pooling == "last" and bidirectional:
         x = ops.concatenate([_last(forward, padding), backward[:, 0]], axis=-1)
-    elif pooling == "last":
-        x = _last(x, padding)
-    elif pooling == "mean":
-        x = _mean(x, padding)
     else:
-        x = _max(x, padding)
+        x = {"last": _last, "mean": _mean, "max": _max}[pooling](x, padding)
     if classes is None:
         return keras.Model(inputs, x, name="lstm")
     x = layers.Dropout(dropout, name=f"dropout{len(units)}")(x)
@@ -116,7 +139,7 @@ def lstm(
 class _Padding:
     """Where the tokens (batch, length) of each text are, and where padding is."""
 
-    def __init__(self, tokens):
+    def __init__(self, tokens: keras.KerasTensor):
         self.is_token = ops.not_equal(tokens, 0)
         self.lengths = ops.sum(ops.cast(self.is_token, "int32"), axis=1, keepdims=True)
         # 0, 1, 2, ... in every row; the length is not known before a batch comes.
@@ -125,21 +148,21 @@ class _Padding:
         self.mirrored = ops.where(self.is_token, self.last - self.places, self.places)
 
 
-def _reverse(x, padding):
+def _reverse(x: keras.KerasTensor, padding: _Padding | None) -> keras.KerasTensor:
     """Reverse (batch, steps, features) in time; padding stays at the end."""
     if padding is None:
         return ops.flip(x, axis=1)
     return ops.take_along_axis(x, ops.expand_dims(padding.mirrored, -1), axis=1)
 
 
-def _last(x, padding):
+def _last(x: keras.KerasTensor, padding: _Padding | None) -> keras.KerasTensor:
     if padding is None:
         return x[:, -1]
     place = ops.expand_dims(padding.last, -1)
     return ops.squeeze(ops.take_along_axis(x, place, axis=1), axis=1)
 
 
-def _mean(x, padding):
+def _mean(x: keras.KerasTensor, padding: _Padding | None) -> keras.KerasTensor:
     if padding is None:
         return ops.mean(x, axis=1)
     # In float32: bfloat16 cannot count to 400.
@@ -147,36 +170,8 @@ def _mean(x, padding):
     return ops.sum(x, axis=1) / ops.cast(ops.maximum(padding.lengths, 1), "float32")
 
 
-def _max(x, padding):
+def _max(x: keras.KerasTensor, padding: _Padding | None) -> keras.KerasTensor:
     if padding is None:
         return ops.max(x, axis=1)
     # The cell's output lies between -1 and 1: padding never wins.
     return ops.max(ops.where(ops.expand_dims(padding.is_token, -1), x, -1.0), axis=1)
-
-
-def lstm_step(x, h, c, kernel, recurrent_kernel, bias):
-    """Take one step of an LSTM, written out; `lstm` itself uses `keras.layers.LSTM`.
-
-        i = sigmoid(x W_i + h U_i + b_i)    what to write     (1997: in_j)
-        f = sigmoid(x W_f + h U_f + b_f)    what to keep      (2000: the forget gate)
-        g =    tanh(x W_c + h U_c + b_c)    what is new
-        o = sigmoid(x W_o + h U_o + b_o)    what to show      (1997: out_j)
-        c' = f * c + i * g                  the cell: 1997 has f = 1
-        h' = o * tanh(c')
-
-    Args:
-        x: (batch, features), this step's input.
-        h: (batch, units), the output of the step before; zeros at first.
-        c: (batch, units), the cell after the step before; zeros at first.
-        kernel: (features, 4 * units), W_i, W_f, W_c and W_o side by side.
-        recurrent_kernel: (units, 4 * units), the U, in the same order.
-        bias: (4 * units,), the b, in the same order.
-
-    Returns:
-        (h', c'), each (batch, units).
-    """
-    gates = ops.matmul(x, kernel) + ops.matmul(h, recurrent_kernel) + bias
-    i, f, g, o = ops.split(gates, 4, axis=-1)
-    c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
-    h = ops.sigmoid(o) * ops.tanh(c)
-    return h, c

@@ -1,5 +1,7 @@
 """ResNet: layers that add to their input (He et al. 2015, arXiv:1512.03385)."""
 
+from typing import NamedTuple
+
 import keras
 from keras import layers
 
@@ -74,73 +76,78 @@ def resnet(
     if stride_on not in ("3x3", "1x1"):
         raise ValueError(f"stride_on must be '3x3' or '1x1', got {stride_on!r}.")
 
-    def convolve(
-        x: keras.KerasTensor, filters: int, size: int, stride: int, place: str
-    ) -> keras.KerasTensor:
-        """Convolve and normalize. `place` is a name with {} for "conv" or "norm"."""
-        if size > 1 and stride > 1:
-            x = layers.ZeroPadding2D(size // 2, name=place.format("pad"))(x)
-        x = layers.Conv2D(
-            filters,
-            size,
-            strides=stride,
-            padding="valid" if stride > 1 else "same",
-            use_bias=convolution_bias,
-            # An initializer used twice would draw the same weights twice.
-            kernel_initializer=keras.initializers.VarianceScaling(
-                2.0, mode="fan_out", distribution="untruncated_normal"
-            ),
-            name=place.format("conv"),
-        )(x)
-        return layers.BatchNormalization(
-            momentum=0.9, epsilon=epsilon, name=place.format("norm")
-        )(x)
-
-    def residual_block(
-        x: keras.KerasTensor, filters: int, stride: int, place: str
-    ) -> keras.KerasTensor:
-        """Add to `x`, or its projection, what two or three convolutions make of it."""
-        convolutions: tuple[tuple[int, int, int], ...]
-        if depth < 50:
-            convolutions = ((filters, 3, stride), (filters, 3, 1))
-        elif stride_on == "3x3":
-            convolutions = ((filters, 1, 1), (filters, 3, stride), (filters * 4, 1, 1))
-        else:
-            convolutions = ((filters, 1, stride), (filters, 3, 1), (filters * 4, 1, 1))
-        outputs = convolutions[-1][0]
-
-        shortcut = x
-        if stride > 1 or x.shape[-1] != outputs:
-            shortcut = convolve(x, outputs, 1, stride, f"{place}_shortcut_{{}}")
-        for number, (width, size, step) in enumerate(convolutions, start=1):
-            if number > 1:
-                x = layers.ReLU(name=f"{place}_relu{number - 1}")(x)
-            x = convolve(x, width, size, step, f"{place}_{{}}{number}")
-        x = layers.Add(name=f"{place}_add")([x, shortcut])
-        return layers.ReLU(name=f"{place}_relu")(x)
-
+    style = _Style(convolution_bias, epsilon)
     images = keras.Input(input_shape, name="images")
-    x = images
-    if stem == "imagenet":
-        x = convolve(x, 64, 7, 2, "stem_{}")
-        x = layers.ReLU(name="stem_relu")(x)
+    large = stem == "imagenet"
+    x = _convolve(images, (64, 7, 2) if large else (64, 3, 1), "stem_{}", style)
+    x = layers.ReLU(name="stem_relu")(x)
+    if large:
         # Zeros are no larger than any output of a ReLU: the maximum ignores them.
         x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
         x = layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
-    else:
-        x = convolve(x, 64, 3, 1, "stem_{}")
-        x = layers.ReLU(name="stem_relu")(x)
-    for stage, filters in enumerate(FILTERS):
-        for block in range(BLOCKS[depth][stage]):
-            stride = 2 if stage > 0 and block == 0 else 1
-            x = residual_block(x, filters, stride, f"stage{stage + 1}_block{block + 1}")
+    for stage, filters in enumerate(FILTERS, start=1):
+        for block in range(1, BLOCKS[depth][stage - 1] + 1):
+            stride = 2 if stage > 1 and block == 1 else 1
+            if depth < 50:
+                plan = [(filters, 3, stride), (filters, 3, 1)]
+            else:
+                first, second = (1, stride) if stride_on == "3x3" else (stride, 1)
+                plan = [(filters, 1, first), (filters, 3, second), (filters * 4, 1, 1)]
+            x = _residual_block(x, plan, f"stage{stage}_block{block}", style)
     if classes is None:
         return keras.Model(images, x, name=f"resnet{depth}")
 
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    logits = layers.Dense(
-        classes,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-        name="logits",
-    )(x)
+    start = keras.initializers.RandomNormal(stddev=0.01)
+    logits = layers.Dense(classes, kernel_initializer=start, name="logits")(x)
     return keras.Model(images, logits, name=f"resnet{depth}")
+
+
+class _Style(NamedTuple):
+    """What all convolutions of a network share."""
+
+    bias: bool
+    epsilon: float
+
+
+def _residual_block(
+    x: keras.KerasTensor, plan: list[tuple[int, int, int]], place: str, style: _Style
+) -> keras.KerasTensor:
+    """Add to `x`, or its projection, what two or three convolutions make of it.
+
+    `plan` has filters, window and stride of each.
+    """
+    shortcut, outputs = x, plan[-1][0]
+    stride = max(stride for _, _, stride in plan)
+    if stride > 1 or x.shape[-1] != outputs:
+        shortcut = _convolve(x, (outputs, 1, stride), f"{place}_shortcut_{{}}", style)
+    for number, convolution in enumerate(plan, start=1):
+        if number > 1:
+            x = layers.ReLU(name=f"{place}_relu{number - 1}")(x)
+        x = _convolve(x, convolution, f"{place}_{{}}{number}", style)
+    x = layers.Add(name=f"{place}_add")([x, shortcut])
+    return layers.ReLU(name=f"{place}_relu")(x)
+
+
+def _convolve(
+    x: keras.KerasTensor, convolution: tuple[int, int, int], place: str, style: _Style
+) -> keras.KerasTensor:
+    """Convolve and normalize. `place` is a name with {} for "conv" or "norm"."""
+    filters, window, stride = convolution
+    if window > 1 and stride > 1:
+        x = layers.ZeroPadding2D(window // 2, name=place.format("pad"))(x)
+    x = layers.Conv2D(
+        filters,
+        window,
+        strides=stride,
+        padding="valid" if stride > 1 else "same",
+        use_bias=style.bias,
+        # An initializer used twice would draw the same weights twice.
+        kernel_initializer=keras.initializers.VarianceScaling(
+            2.0, mode="fan_out", distribution="untruncated_normal"
+        ),
+        name=place.format("conv"),
+    )(x)
+    return layers.BatchNormalization(
+        momentum=0.9, epsilon=style.epsilon, name=place.format("norm")
+    )(x)

@@ -43,19 +43,16 @@ def resnet_cifar(
     images = keras.Input(input_shape, name="images")
     x = convolve(images, FILTERS[0], 1, "stem_{}")
     x = layers.ReLU(name="stem_relu")(x)
-    for stage, filters in enumerate(FILTERS):
-        for block in range(blocks_per_stage):
-            stride = 2 if stage > 0 and block == 0 else 1
-            x = residual_block(x, filters, stride, f"stage{stage + 1}_block{block + 1}")
+    for stage, filters in enumerate(FILTERS, start=1):
+        for block in range(1, blocks_per_stage + 1):
+            stride = 2 if stage > 1 and block == 1 else 1
+            x = residual_block(x, filters, stride, f"stage{stage}_block{block}")
     if classes is None:
         return keras.Model(images, x, name=f"resnet{depth}")
 
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    logits = layers.Dense(
-        classes,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-        name="logits",
-    )(x)
+    start = keras.initializers.RandomNormal(stddev=0.01)
+    logits = layers.Dense(classes, kernel_initializer=start, name="logits")(x)
     return keras.Model(images, logits, name=f"resnet{depth}")
 
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
+from classicnets.networks import private
+
 
 class Row(NamedTuple):
     """A layer in a network's summary."""
@@ -23,16 +25,14 @@ def summary(network: keras.Model) -> list[Row]:
     recurrent layers, without biases, normalization, activations and pooling.
 
     Raises:
-        ValueError: When the size of a layer's output is not known.
+        ValueError: If the size of a layer's output is not known.
     """
     rows: list[Row] = []
     for layer in network.layers:
         if isinstance(layer, keras.Model):  # an encoder, a decoder
             rows += summary(layer)
             continue
-        # The first node is the one made with the layer: a clone of the network that
-        # shares its layers, on another input size, adds later ones.
-        node = layer._inbound_nodes[0]
+        node = private.first_node(layer)
         output_shape = tuple(node.output_tensors[0].shape[1:])
         places = output_shape
         if isinstance(layer, layers.Conv2DTranspose):
@@ -54,8 +54,8 @@ def multiply_adds(network: keras.Model) -> int:
 
 
 def _multiply_adds(layer: layers.Layer, shape: tuple[int | None, ...]) -> int:
-    """Count them for the shape of the layer's output, of a transposed convolution of
-    its input, without the batch."""
+    """Count them for the shape of the layer's output, of a transposed convolution for
+    that of its input, without the batch."""
     if isinstance(layer, layers.LSTM):
         kernels = [layer.cell.kernel, layer.cell.recurrent_kernel]
     elif isinstance(layer, layers.Conv2D | layers.Conv2DTranspose | layers.Dense):

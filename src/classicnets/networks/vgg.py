@@ -74,24 +74,11 @@ def vgg(
 
     images = keras.Input(input_shape, name="images")
     x = images
-    for block, filters in enumerate(FILTERS):
-        for convolution in range(BLOCKS[depth][block]):
-            place = f"block{block + 1}_{{}}{convolution + 1}"
-            x = layers.Conv2D(
-                filters,
-                3,
-                padding="same",
-                kernel_initializer="he_normal",
-                name=place.format("conv"),
-            )(x)
-            if batch_norm:
-                x = layers.BatchNormalization(
-                    momentum=0.9, epsilon=1e-5, name=place.format("norm")
-                )(x)
-            x = layers.ReLU(name=place.format("relu"))(x)
-        x = layers.MaxPooling2D(2, padding=pool_padding, name=f"block{block + 1}_pool")(
-            x
-        )
+    for block, filters in enumerate(FILTERS, start=1):
+        for convolution in range(1, BLOCKS[depth][block - 1] + 1):
+            x = _convolve(x, filters, f"block{block}_{{}}{convolution}", batch_norm)
+        pool = layers.MaxPooling2D(2, padding=pool_padding, name=f"block{block}_pool")
+        x = pool(x)
     name = f"vgg{depth}_bn" if batch_norm else f"vgg{depth}"
     if classes is None:
         return keras.Model(images, x, name=name)
@@ -105,9 +92,24 @@ def vgg(
             name=f"hidden{layer}",
         )(x)
         x = layers.Dropout(dropout, name=f"dropout{layer}")(x)
-    logits = layers.Dense(
-        classes,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
-        name="logits",
-    )(x)
+    start = keras.initializers.RandomNormal(stddev=0.01)
+    logits = layers.Dense(classes, kernel_initializer=start, name="logits")(x)
     return keras.Model(images, logits, name=name)
+
+
+def _convolve(
+    x: keras.KerasTensor, filters: int, place: str, batch_norm: bool
+) -> keras.KerasTensor:
+    """Convolve 3x3 and rectify. `place` is a name with {} for what the layer is."""
+    x = layers.Conv2D(
+        filters,
+        3,
+        padding="same",
+        kernel_initializer="he_normal",
+        name=place.format("conv"),
+    )(x)
+    if batch_norm:
+        x = layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, name=place.format("norm")
+        )(x)
+    return layers.ReLU(name=place.format("relu"))(x)

@@ -22,7 +22,7 @@ def generator(
 
     Args:
         image_shape: (height, width, channels), sides of 18s + 10: 64, 82, 100, ...
-        latent_size: Numbers of noise an image.
+        latent_size: Numbers of noise per image.
 
     Returns:
         A model from noise (batch, latent_size) to images (batch, *image_shape) in
@@ -41,11 +41,11 @@ def generator(
     """
     height, width, channels = image_shape
     start = [max(1, round((side - 10) / 18)) for side in (height, width)]
-    made = (*(18 * side + 10 for side in start), channels)
-    if made != tuple(image_shape):
+    nearest = (*(18 * side + 10 for side in start), channels)
+    if nearest != tuple(image_shape):
         raise ValueError(
-            "height and width must be 18s + 10 for a whole s >= 1: the generator makes"
-            f" {made}, got {image_shape}."
+            "height and width must be 18s + 10 for an integer s >= 1: the generator"
+            f" makes {nearest}, got {image_shape}."
         )
     noise = keras.Input((latent_size,), name="noise")
     x = layers.Dense(start[0] * start[1] * 512, name="project")(noise)
@@ -60,9 +60,10 @@ def generator(
             use_bias=False,  # the normalization makes it redundant
             name=f"up{layer}",
         )(x)
-        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"norm{layer}")(
-            x
+        norm = layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, name=f"norm{layer}"
         )
+        x = norm(x)
         x = layers.LeakyReLU(0.2, name=f"relu{layer}")(x)
     window, stride = UP[-1]
     images = layers.Conv2DTranspose(
@@ -107,9 +108,7 @@ def critic(image_shape: tuple[int, int, int]) -> keras.Model:
         if layer > 1:
             # One group is all channels. LayerNormalization over three axes would learn
             # a scale for every pixel of every channel.
-            x = layers.GroupNormalization(groups=1, epsilon=1e-5, name=f"norm{layer}")(
-                x
-            )
+            x = layers.GroupNormalization(1, epsilon=1e-5, name=f"norm{layer}")(x)
         x = layers.LeakyReLU(0.2, name=f"relu{layer}")(x)
     x = layers.Flatten(name="flatten")(x)
     scores = layers.Dense(1, name="scores")(x)

@@ -1,8 +1,8 @@
 """WGAN-GP of residual blocks (Gulrajani et al. 2017, arXiv:1704.00028).
 
-Two shapes: for sides up to 56 that of the paper's experiments on CIFAR-10, with 128
-filters everywhere; for larger ones that of its authors' program for 64x64, with 64 to
-512 filters.
+There are two shapes: for sides up to 56 that of the paper's experiments on CIFAR-10,
+with 128 filters everywhere; for larger ones that of its authors' program for 64x64,
+with 64 to 512 filters.
 """
 
 import math
@@ -10,7 +10,7 @@ import math
 import keras
 from keras import layers
 
-CIFAR_BLOCKS = 4  # of the critic; the first two halve the sides
+SMALL = 3  # halvings of the largest small shape, 56 to 7 pixels
 
 
 def generator(
@@ -24,7 +24,7 @@ def generator(
     Args:
         image_shape: (height, width, channels); height and width are 4, 5, 6 or 7 times
             the same power of 2, as 28, 32, 48, 64 and 96 are.
-        latent_size: Numbers of noise an image.
+        latent_size: Numbers of noise per image.
         filters: For sides up to 56, of every block, 128 unless given. For larger ones,
             of the last block, 64 unless given; each block before it has twice as many,
             up to 8 times.
@@ -43,19 +43,23 @@ def generator(
           programs, at 64x64 only.
         - Batch norm's momentum is 0.9 and epsilon 1e-5; the paper gives neither.
     """
-    widths = _widths(image_shape, filters)[::-1]
-    scale = 2 ** (len(widths) - 1)
-    start = (image_shape[0] // scale, image_shape[1] // scale, widths[0])
+    halvings = _halvings(image_shape)
+    if halvings <= SMALL:
+        widths = [filters or 128] * (halvings + 1)
+    else:
+        widths = [(filters or 64) * min(2**k, 8) for k in range(halvings, -1, -1)]
+    height, width, channels = image_shape
+    start = (height // 2**halvings, width // 2**halvings, widths[0])
 
     noise = keras.Input((latent_size,), name="noise")
     x = layers.Dense(math.prod(start), name="project")(noise)
     x = layers.Reshape(start, name="reshape")(x)
-    for block, width in enumerate(widths[1:], start=1):
-        x = _up(x, width, f"block{block}")
-    x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm")(x)
+    for block, count in enumerate(widths[1:], start=1):
+        x = _up(x, count, f"block{block}")
+    x = _batch_norm(x, "norm")
     x = layers.ReLU(name="relu")(x)
     images = layers.Conv2D(
-        image_shape[2], 3, padding="same", activation="tanh", name="images"
+        channels, 3, padding="same", activation="tanh", name="images"
     )(x)
     return keras.Model(noise, images, name="wgan_gp_resnet_generator")
 
@@ -81,27 +85,72 @@ def critic(
     Differs from the paper:
         - Shortcuts shrink before their 1x1 convolution at every size; in the authors'
           program for CIFAR-10 only the first does. The outputs are the same.
-
-    The critic of small images has no normalization, that of large ones layer
-    normalization, as the paper's. It takes height, width and channels of an image at
-    once and learns a scale and a shift for each channel.
     """
-    widths = _widths(image_shape, filters)
+    halvings = _halvings(image_shape)
     images = keras.Input(image_shape, name="images")
-    if _is_small(widths):
-        x = _down(images, widths[1], "block1", first=True)
-        for block in range(2, CIFAR_BLOCKS + 1):
-            halve = block == 2 and len(widths) > 2
-            x = _down(x, widths[1], f"block{block}", halve=halve)
-        x = layers.ReLU(name="relu")(x)
-        x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if halvings <= SMALL:
+        x = _small_critic(images, filters or 128, halvings)
     else:
-        x = layers.Conv2D(widths[0], 3, padding="same", name="conv")(images)
-        for block, width in enumerate(widths[1:], start=1):
-            x = _down(x, width, f"block{block}", normalized=True)
-        x = layers.Flatten(name="flatten")(x)
+        x = _large_critic(images, filters or 64, halvings)
     scores = layers.Dense(1, name="scores")(x)
     return keras.Model(images, scores, name="wgan_gp_resnet_critic")
+
+
+def _small_critic(
+    x: keras.KerasTensor, filters: int, halvings: int
+) -> keras.KerasTensor:
+    """Return the features of the paper's critic for CIFAR-10, which has no norm."""
+    # The first block takes images: no ReLU comes before it.
+    shortcut = _shrink(x, filters, "block1")
+    x = _conv(x, filters, "block1_conv1")
+    x = layers.ReLU(name="block1_relu2")(x)
+    x = _conv(x, filters, "block1_conv2")
+    x = layers.AveragePooling2D(2, name="block1_down")(x)
+    x = layers.Add(name="block1_add")([x, shortcut])
+    for block in (2, 3, 4):
+        place, halves = f"block{block}", block == 2 and halvings > 1
+        shortcut = _shrink(x, filters, place) if halves else x
+        for layer in (1, 2):
+            x = layers.ReLU(name=f"{place}_relu{layer}")(x)
+            x = _conv(x, filters, f"{place}_conv{layer}")
+        if halves:
+            x = layers.AveragePooling2D(2, name=f"{place}_down")(x)
+        x = layers.Add(name=f"{place}_add")([x, shortcut])
+    x = layers.ReLU(name="relu")(x)
+    return layers.GlobalAveragePooling2D(name="pool")(x)
+
+
+def _large_critic(
+    x: keras.KerasTensor, filters: int, halvings: int
+) -> keras.KerasTensor:
+    """Return the features of the authors' critic for 64x64, with layer normalization.
+
+    It takes height, width and channels of an image at once and learns a scale and a
+    shift for each channel.
+    """
+    x = layers.Conv2D(filters, 3, padding="same", name="conv")(x)
+    for block in range(1, halvings + 1):
+        place, width = f"block{block}", filters * min(2**block, 8)
+        shortcut = _shrink(x, width, place)
+        for layer, count in enumerate((x.shape[-1], width), start=1):
+            # One group is all channels. LayerNormalization over three axes would learn
+            # a scale for every pixel of every channel.
+            norm = layers.GroupNormalization(
+                1, epsilon=1e-5, name=f"{place}_norm{layer}"
+            )
+            x = norm(x)
+            x = layers.ReLU(name=f"{place}_relu{layer}")(x)
+            # Where a norm follows, its shift stands for the bias.
+            x = _conv(x, count, f"{place}_conv{layer}", use_bias=layer == 2)
+        x = layers.AveragePooling2D(2, name=f"{place}_down")(x)
+        x = layers.Add(name=f"{place}_add")([x, shortcut])
+    return layers.Flatten(name="flatten")(x)
+
+
+def _shrink(x: keras.KerasTensor, filters: int, place: str) -> keras.KerasTensor:
+    """Return the shortcut of a block that halves the sides, by the mean of 2x2."""
+    x = layers.AveragePooling2D(2, name=f"{place}_shortcut_down")(x)
+    return layers.Conv2D(filters, 1, name=f"{place}_shortcut")(x)
 
 
 def _up(x: keras.KerasTensor, filters: int, place: str) -> keras.KerasTensor:
@@ -109,9 +158,7 @@ def _up(x: keras.KerasTensor, filters: int, place: str) -> keras.KerasTensor:
     shortcut = layers.Conv2D(filters, 1, name=f"{place}_shortcut")(x)
     shortcut = layers.UpSampling2D(2, name=f"{place}_shortcut_up")(shortcut)
     for layer in (1, 2):
-        x = layers.BatchNormalization(
-            momentum=0.9, epsilon=1e-5, name=f"{place}_norm{layer}"
-        )(x)
+        x = _batch_norm(x, f"{place}_norm{layer}")
         x = layers.ReLU(name=f"{place}_relu{layer}")(x)
         if layer == 1:
             x = layers.UpSampling2D(2, name=f"{place}_up")(x)
@@ -119,52 +166,8 @@ def _up(x: keras.KerasTensor, filters: int, place: str) -> keras.KerasTensor:
     return layers.Add(name=f"{place}_add")([x, shortcut])
 
 
-def _down(
-    x: keras.KerasTensor,
-    filters: int,
-    place: str,
-    *,
-    halve: bool = True,
-    normalized: bool = False,
-    first: bool = False,
-) -> keras.KerasTensor:
-    """Add to a shortcut two 3x3 convolutions; halve the sides by the mean of 2x2.
-
-    Args:
-        x: (batch, height, width, channels).
-        filters: Of the last convolution; the one before keeps the channels.
-        place: The block's name.
-        halve: Whether the sides halve; if not, and the channels stay, the shortcut is
-            the identity.
-        normalized: Whether layer normalization comes before each ReLU.
-        first: The block takes images: no ReLU before it, and `filters` in both
-            convolutions.
-    """
-    shortcut = x
-    if halve:
-        shortcut = layers.AveragePooling2D(2, name=f"{place}_shortcut_down")(shortcut)
-    if halve or x.shape[-1] != filters:
-        shortcut = layers.Conv2D(filters, 1, name=f"{place}_shortcut")(shortcut)
-    for layer in (1, 2):
-        if normalized:
-            # One group is all channels. LayerNormalization over three axes would learn
-            # a scale for every pixel of every channel.
-            x = layers.GroupNormalization(
-                groups=1, epsilon=1e-5, name=f"{place}_norm{layer}"
-            )(x)
-        if not (first and layer == 1):
-            x = layers.ReLU(name=f"{place}_relu{layer}")(x)
-        count = filters if first or layer == 2 else x.shape[-1]
-        # Where a norm follows, its shift stands for the bias, as in the authors' code.
-        use_bias = layer == 2 or not normalized
-        x = _conv(x, count, f"{place}_conv{layer}", use_bias=use_bias)
-    if halve:
-        x = layers.AveragePooling2D(2, name=f"{place}_down")(x)
-    return layers.Add(name=f"{place}_add")([x, shortcut])
-
-
 def _conv(
-    x: keras.KerasTensor, filters: int, name: str, *, use_bias: bool
+    x: keras.KerasTensor, filters: int, name: str, *, use_bias: bool = True
 ) -> keras.KerasTensor:
     """Convolve 3x3. Weights start as in the authors' code: He's variance, mean fan."""
     return layers.Conv2D(
@@ -179,20 +182,18 @@ def _conv(
     )(x)
 
 
-def _widths(image_shape: tuple[int, int, int], filters: int | None) -> list[int]:
-    """Return the filters at each size, from whole images down to 4 to 7 pixels."""
+def _batch_norm(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+
+
+def _halvings(image_shape: tuple[int, int, int]) -> int:
+    """Return how often both sides halve until they are 4 to 7 pixels."""
     height, width, _ = image_shape
-    halvings = max(1, (height // 4).bit_length() - 1)
-    scale = 2**halvings
+    times = max(1, (height // 4).bit_length() - 1)
+    scale = 2**times
     if height % scale or width % scale or not 4 <= width // scale <= 7 or height < 8:
         raise ValueError(
             "height and width must be 4 to 7 times the same power of 2, at least 8, got"
             f" {image_shape}."
         )
-    if halvings <= 3:
-        return [filters or 128] * (halvings + 1)
-    return [(filters or 64) * min(2**level, 8) for level in range(halvings + 1)]
-
-
-def _is_small(widths: list[int]) -> bool:
-    return len(widths) <= 4
+    return times

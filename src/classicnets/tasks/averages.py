@@ -36,11 +36,11 @@ class Averages:
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """Put the averages into the network while the context lasts."""
-        kept = [ops.convert_to_numpy(v).copy() for v in self.variables]
+        values = [ops.convert_to_numpy(v).copy() for v in self.variables]
         for variable, average in zip(self.variables, self.values):
             variable.assign(ops.convert_to_numpy(average))
         try:
             yield
         finally:
-            for variable, value in zip(self.variables, kept):
+            for variable, value in zip(self.variables, values):
                 variable.assign(value)

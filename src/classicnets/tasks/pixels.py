@@ -38,7 +38,7 @@ class Pixels:
         else:
             self.mean, self.deviation = _channel_statistics(train, recipe.normalize)
         self.arrays: dict = {}
-        if train.inputs.nbytes <= engine.DEVICE_BYTES:
+        if train.inputs.nbytes <= engine.device_bytes():
             self.arrays = {"image": engine.to_device(np.asarray(train.inputs))}
 
     def order(self, epoch: int, count: int) -> np.ndarray:

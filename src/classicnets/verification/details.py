@@ -11,6 +11,7 @@ import scipy.stats
 
 from classicnets import networks
 from classicnets.errors import UserError
+from classicnets.networks import private
 from classicnets.verification import anchors, drawing, first_steps
 from classicnets.verification.outputs import CLASSES, RGB, difference, inputs_of
 from classicnets.verification.proof import Proof, below, equal, near
@@ -151,13 +152,13 @@ def of_dropout(network: str) -> Iterator[Proof]:
     options = {"dropout": 0.25} if family == "lstm" else {}
     parts = drawing.create(network, RGB, CLASSES, options)
     found = {
-        layer.input._keras_history.operation.name: layer.rate
+        private.operation_before(layer.input).name: layer.rate
         for layer in parts[-1].layers
         if isinstance(layer, keras.layers.Dropout)
     }
     expected = anchors.DROPOUTS[family]
     if family == "lstm":  # the last one follows no layer but the last state
-        last = parts[0].get_layer("logits").input._keras_history.operation
+        last = private.operation_before(parts[0].get_layer("logits").input)
         yield equal(network, "dropout before the logits", 0.25, last.rate)
         found = {name: rate for name, rate in found.items() if name in expected}
     yield equal(network, "dropout after", _places(expected), _places(found))
@@ -177,7 +178,7 @@ def _drawn(network, what, numbers, distribution) -> Proof:
 def _norms(part: keras.Model) -> list[keras.layers.Layer]:
     return [
         layer
-        for layer in part._flatten_layers()
+        for layer in private.every_layer(part)
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from classicnets import networks
+from classicnets.networks import private
 
 Parts = tuple[keras.Model, ...]
 
@@ -47,15 +48,18 @@ def fill(*parts: keras.Model, seed: int = 0, variance: float = 1.0) -> None:
     """
     draw = np.random.default_rng(seed)
     for part in parts:
-        for layer in part._flatten_layers():
+        for layer in private.every_layer(part):
             if layer.weights and not isinstance(layer, keras.Model):
                 batch_norm = isinstance(layer, keras.layers.BatchNormalization)
-                for variable in layer._trainable_variables:
-                    _set(variable, _drawn(draw, variable, variance * batch_norm))
-                for variable in layer._non_trainable_variables:
-                    _set(variable, _drawn(draw, variable, variance))
-            for generator in getattr(layer, "_seed_generators", ()):
-                _set(generator.state, np.zeros(generator.state.shape, "uint32"))
+                trained, others = private.own_variables(layer)
+                for variable in trained:
+                    value = _drawn(draw, variable, variance * batch_norm)
+                    private.set_value(variable, value)
+                for variable in others:
+                    private.set_value(variable, _drawn(draw, variable, variance))
+            for generator in private.seed_generators(layer):
+                zeros = np.zeros(generator.state.shape, "uint32")
+                private.set_value(generator.state, zeros)
 
 
 def _drawn(draw, variable, variance) -> np.ndarray:
@@ -67,10 +71,3 @@ def _drawn(draw, variable, variance) -> np.ndarray:
         size = variance if variable.name == "moving_variance" else variance**0.5
         return (draw.uniform(0.5, 1.5, shape) * (size or 1.0)).astype("float32")
     return draw.normal(0, 0.1, shape).astype("float32")
-
-
-def _set(variable, value):
-    if variable._value is None:
-        variable._initialize(value)
-    else:
-        variable.assign(value)

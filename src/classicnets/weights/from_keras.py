@@ -33,7 +33,7 @@ def from_keras_applications(
         Names of the layers of the head that keep the weights they had.
 
     Raises:
-        ValueError: When the two differ in layers, shapes, strides or epsilon.
+        ValueError: If the two differ in layers, shapes, strides or epsilon.
     """
     return from_model(network, source_model, source_model.name, _keras_name)
 
@@ -44,6 +44,7 @@ def from_model(
     where: str,
     rename: Callable[[str], str] = lambda name: name,
 ) -> list[str]:
+    """Copy a model's weights; see `from_keras_applications`."""
     sources = {layer.name: layer for layer in weighted_layers(source)}
     for layer in weighted_layers(network):
         other = sources.get(rename(layer.name))
@@ -85,6 +86,7 @@ def _keras_name(layer: str) -> str:
 
 
 def load_model(path: Path) -> keras.Model:
+    """Load a .keras file, or raise a ValueError with the reason in a line."""
     try:
         check_size(path)
         return keras.saving.load_model(path, compile=False)
@@ -94,7 +96,7 @@ def load_model(path: Path) -> keras.Model:
 
 
 def read_h5(path: Path) -> Weights:
-    """Read what `Model.save_weights` wrote: variables by number."""
+    """Read what `Model.save_weights` wrote, variables by number."""
     import h5py  # comes with Keras
 
     weights: Weights = {}

@@ -47,7 +47,7 @@ def freeze(network: keras.Model, *, trained: tuple[str, ...] = ("logits",)) -> N
     Batch normalization that is frozen also uses its stored statistics in training.
 
     Raises:
-        ValueError: For a name in `trained` that `network` has no layer of.
+        ValueError: If `network` has no layer of a name in `trained`.
     """
     names = [layer.name for layer in network.layers]
     for name in trained:

@@ -19,8 +19,8 @@ def check_size(path: Path) -> None:
     numbers is larger than the weights have bytes.
 
     Raises:
-        ValueError: with the reason alone.
-        zipfile.BadZipFile: it is no archive.
+        ValueError: With the reason alone.
+        zipfile.BadZipFile: If it is no archive.
     """
     with zipfile.ZipFile(path) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
@@ -34,7 +34,7 @@ def check_size(path: Path) -> None:
 
 
 def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
-    """All whole numbers in a JSON value with the keys that they stand under."""
+    """Yield all integers in a JSON value with the keys that they stand under."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _numbers(inner, name)

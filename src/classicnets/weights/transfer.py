@@ -1,4 +1,4 @@
-"""Weights from elsewhere: keras.applications, torchvision, and our own files.
+"""Weights by their names from one network into another.
 
 Every weight must find its place and every place its weight, in shape too, or nothing is
 changed. The one exception is the head, the dense layers, since a network for other
@@ -7,8 +7,7 @@ there, the layers keep the weights they started with, and their names are return
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -35,11 +34,11 @@ def transfer(
     """Set the weights of `network` to `weights`, all or none.
 
     Args:
-        network: Takes the weights.
+        network: What takes the weights.
         weights: The source's, by the source's names.
         place: From our name of a weight to the source's.
-        where: Names the source in errors.
-        adapt: Brings the array for a layer into Keras's order of axes.
+        where: What errors call the source.
+        adapt: From an array for a layer to Keras's order of axes.
 
     Returns:
         Names of the layers of the head that keep the weights they had.
@@ -52,45 +51,49 @@ def transfer(
     fresh: list[str] = []
     missing: list[str] = []
     for layer in weighted_layers(network):
-        names = variable_names(layer)
-        found = [remaining.pop(place(name), None) for name in names]
-        shapes = [tuple(weight.shape) for weight in layer.weights]
-        arrays = [array for array in found if array is not None]
-        if len(arrays) == len(found):
+        sources = [place(name) for name in variable_names(layer)]
+        absent = [name for name in sources if name not in remaining]
+        arrays = [remaining.pop(name) for name in sources if name not in absent]
+        if not absent:
             arrays = [adapt(layer, array) for array in arrays]
+        shapes = [tuple(weight.shape) for weight in layer.weights]
         fits = [array.shape for array in arrays] == shapes
         if isinstance(layer, layers.Dense) and (fresh or not fits):
             fresh.append(layer.name)
-        elif len(arrays) < len(found):
-            pairs = zip(names, found, strict=True)
-            missing += [place(name) for name, array in pairs if array is None]
+        elif absent:
+            missing += absent
         elif not fits:
-            came = ", ".join(str(array.shape) for array in arrays)
             raise ValueError(
                 f"{where}: the weights of {layer.name} must have the shapes "
-                f"{', '.join(map(str, shapes))}, got {came}."
+                f"{', '.join(map(str, shapes))}, got "
+                f"{', '.join(str(array.shape) for array in arrays)}."
             )
         else:
             values.append((layer, arrays))
-    if missing:
-        raise ValueError(
-            f"{where}: must have every weight of {network.name}, lacks "
-            f"{_some(missing)}.{_has(remaining)}"
-        )
-    unexpected = [name for name in remaining if not _is_head(name)]
-    if unexpected:
-        raise ValueError(
-            f"{where}: must fit {network.name} and its options, has also "
-            f"{_some(unexpected)}."
-        )
+    _refuse_others(network, where, missing, list(remaining))
     for layer, arrays in values:
         layer.set_weights(arrays)
     return fresh
 
 
-def _is_head(name: str) -> bool:
-    """Tell whether `name` is a head's in any of the three sources."""
-    return bool(re.match(r"(hidden\d|logits|fc\d?|predictions|classifier\.\d)\.", name))
+def _refuse_others(
+    network: keras.Model, where: str, missing: list[str], remaining: list[str]
+) -> None:
+    """Refuse weights that are missing, and those left over that are no head's."""
+    if missing:
+        instead = f" It has {_some(remaining)} instead." if remaining else ""
+        raise ValueError(
+            f"{where}: must have every weight of {network.name}, lacks "
+            f"{_some(missing)}.{instead}"
+        )
+    # The names of heads in any of the three sources.
+    head = re.compile(r"(hidden\d|logits|fc\d?|predictions|classifier\.\d)\.")
+    unexpected = [name for name in remaining if not head.match(name)]
+    if unexpected:
+        raise ValueError(
+            f"{where}: must fit {network.name} and its options, has also "
+            f"{_some(unexpected)}."
+        )
 
 
 def _some(names: list[str]) -> str:
@@ -98,23 +101,20 @@ def _some(names: list[str]) -> str:
     return " ".join(", ".join(names[:3]).split()) + more  # a name may have lines
 
 
-def _has(names: Mapping[str, Any]) -> str:
-    return f" It has {_some(list(names))} instead." if names else ""
-
-
 def weighted_layers(model: keras.Model) -> list[layers.Layer]:
     """Return the layers of `model`, and of models in it, that have weights."""
-    found = []
+    weighted = []
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            found += weighted_layers(layer)
+            weighted += weighted_layers(layer)
         # Scales pixels in a run's model: part of the data's story, not the network's.
         elif layer.weights and not isinstance(layer, layers.Normalization):
-            found.append(layer)
-    return found
+            weighted.append(layer)
+    return weighted
 
 
 def variable_names(layer: layers.Layer) -> list[str]:
+    """Name the variables of a layer; see `names_of`."""
     return names_of(layer.name, len(layer.weights))
 
 

@@ -9,7 +9,9 @@ from classicnets.networks.resnet import resnet
 from classicnets.networks.vgg import vgg
 from classicnets.verification.anchors import KERAS_OPTIONS
 from classicnets.verification.drawing import fill
-from classicnets.weights import transfer as convert
+from classicnets.weights.from_keras import from_keras_applications
+from classicnets.weights.from_torch import from_torch_state_dict
+from classicnets.weights.loading import freeze, load_weights
 
 
 def images(side, count=2):
@@ -37,7 +39,7 @@ def test_vgg16_with_its_head_computes_what_keras_applications_does():
     )
     fill(source)
     network = create("vgg16", (32, 32, 3), 10)
-    assert convert.from_keras_applications(network, source) == []
+    assert from_keras_applications(network, source) == []
     inputs = images(32)
     outputs = outputs_of(network, inputs)
     assert_same_outputs(outputs, outputs_of(source, inputs))
@@ -49,7 +51,7 @@ def test_vgg19_features_compute_what_keras_applications_does():
     )
     fill(source)
     network = create("vgg19", (64, 64, 3), None)
-    assert convert.from_keras_applications(network, source) == []
+    assert from_keras_applications(network, source) == []
     inputs = images(64)
     outputs = outputs_of(network, inputs)
     assert_same_outputs(outputs, outputs_of(source, inputs))
@@ -61,7 +63,7 @@ def test_resnet50_computes_what_keras_applications_does():
     )
     fill(source)
     network = create("resnet50", (64, 64, 3), 10, **KERAS_OPTIONS)
-    assert convert.from_keras_applications(network, source) == []
+    assert from_keras_applications(network, source) == []
     inputs = images(64)
     outputs = outputs_of(network, inputs)
     assert_same_outputs(outputs, outputs_of(source, inputs))
@@ -82,7 +84,7 @@ def test_options_that_differ_from_the_source_are_refused(
     options = KERAS_OPTIONS | {option: value}
     network = create("resnet50", (32, 32, 3), 1000, **options)
     with pytest.raises(ValueError, match=message):
-        convert.from_keras_applications(network, source)
+        from_keras_applications(network, source)
 
 
 # torchvision ------------------------------------------------------------------------
@@ -192,7 +194,7 @@ def test_resnets_compute_what_torchvisions_do(depth, blocks, bottleneck):
     torch = pytest.importorskip("torch")
     model = randomized_torch(torch, torch_resnet(torch, blocks, 10, bottleneck))
     network = resnet((64, 64, 3), 10, depth=depth)
-    assert convert.from_torch_state_dict(network, model.state_dict()) == []
+    assert from_torch_state_dict(network, model.state_dict()) == []
     inputs = images(64)
     outputs = outputs_of(network, inputs)
     assert_same_outputs(outputs, torch_outputs(torch, model, inputs))
@@ -205,7 +207,7 @@ def test_vgg_from_a_pth_file_flattens_in_torchvisions_order(tmp_path):
     network = vgg(
         (64, 64, 3), 10, depth=11, batch_norm=True, hidden_units=(48, 48)
     )  # features of 2x2 tell the two orders apart
-    assert convert.load_weights(network, tmp_path / "vgg.pth") == []
+    assert load_weights(network, tmp_path / "vgg.pth") == []
     inputs = images(64)
     outputs = outputs_of(network, inputs)
     assert_same_outputs(outputs, torch_outputs(torch, model, inputs))
@@ -242,7 +244,7 @@ def test_safetensors_are_read_and_a_prefix_of_data_parallel_dropped(
     path = tmp_path / "vgg.safetensors"
     save_file({f"module.{name}": value for name, value in state.items()}, path)
     network = vgg((32, 32, 3), 10, depth=11, hidden_units=())
-    assert convert.load_weights(network, path) == []
+    assert load_weights(network, path) == []
     for ours, expected in zip(
         network.get_weights(), small_vgg.get_weights(), strict=True
     ):
@@ -253,21 +255,21 @@ def test_another_number_of_classes_keeps_the_fresh_head(small_vgg):
     network = vgg((32, 32, 3), 3, depth=11, hidden_units=())
     head = network.get_layer("logits").get_weights()
     state = plain_vgg11_state(small_vgg)
-    assert convert.from_torch_state_dict(network, state) == ["logits"]
+    assert from_torch_state_dict(network, state) == ["logits"]
     assert all(map(np.array_equal, head, network.get_layer("logits").get_weights()))
     np.testing.assert_array_equal(network.get_weights()[0], small_vgg.get_weights()[0])
 
 
 def test_a_head_is_taken_up_to_its_first_layer_that_does_not_fit(small_vgg):
     network = vgg((32, 32, 3), 10, depth=11, hidden_units=(16,))
-    fresh = convert.from_torch_state_dict(network, plain_vgg11_state(small_vgg))
+    fresh = from_torch_state_dict(network, plain_vgg11_state(small_vgg))
     assert fresh == ["hidden1", "logits"]
 
 
 def test_features_alone_leave_the_files_head_behind(small_vgg):
     network = vgg((64, 64, 3), None, depth=11)
     state = plain_vgg11_state(small_vgg)
-    assert convert.from_torch_state_dict(network, state) == []
+    assert from_torch_state_dict(network, state) == []
 
 
 @pytest.mark.parametrize(
@@ -285,7 +287,7 @@ def test_a_state_dict_that_does_not_match_changes_nothing(small_vgg, change, mes
     network = vgg((32, 32, 3), 10, depth=11, hidden_units=())
     before = network.get_weights()
     with pytest.raises(ValueError, match=message):
-        convert.from_torch_state_dict(network, state)
+        from_torch_state_dict(network, state)
     assert all(map(np.array_equal, before, network.get_weights()))
 
 
@@ -305,7 +307,7 @@ def test_our_own_files_are_read(trained, tmp_path, file, classes, fresh):
     save = trained.save if file == "model.keras" else trained.save_weights
     save(tmp_path / file)
     network = create("resnet20", (16, 16, 3), classes)
-    assert convert.load_weights(network, tmp_path / file) == fresh
+    assert load_weights(network, tmp_path / file) == fresh
     ours, expected = network.get_weights(), trained.get_weights()
     kept = len(ours) - 2 * len(fresh)
     assert all(map(np.array_equal, ours[:kept], expected[:kept]))
@@ -317,13 +319,13 @@ def test_files_of_an_lstm_are_read(tmp_path, file):
     saved, network = (create("lstm", (7,), 3, **options) for _ in range(2))
     save = saved.save if file == "model.keras" else saved.save_weights
     save(tmp_path / file)
-    assert convert.load_weights(network, tmp_path / file) == []
+    assert load_weights(network, tmp_path / file) == []
     assert all(map(np.array_equal, network.get_weights(), saved.get_weights()))
 
 
 def test_a_network_that_torchvision_lacks_is_refused():
     with pytest.raises(ValueError, match="torchvision has no lstm"):
-        convert.from_torch_state_dict(create("lstm", (7, 2), 3), {})
+        from_torch_state_dict(create("lstm", (7, 2), 3), {})
 
 
 def test_a_model_that_scales_its_own_pixels_is_read(trained, tmp_path):
@@ -332,7 +334,7 @@ def test_a_model_that_scales_its_own_pixels_is_read(trained, tmp_path):
     x = keras.layers.Normalization(mean=[0.5] * 3, variance=[0.1] * 3)(x)
     keras.Model(pixels, trained(x)).save(tmp_path / "model.keras")
     network = create("resnet20", (16, 16, 3), 10)
-    assert convert.load_weights(network, tmp_path / "model.keras") == []
+    assert load_weights(network, tmp_path / "model.keras") == []
     assert all(map(np.array_equal, network.get_weights(), trained.get_weights()))
 
 
@@ -340,7 +342,7 @@ def test_a_deeper_network_is_not_filled_from_a_shallow_one(trained, tmp_path):
     trained.save_weights(tmp_path / "model.weights.h5")
     network = create("resnet32", (16, 16, 3), 10)
     with pytest.raises(ValueError, match="must have every weight of resnet32"):
-        convert.load_weights(network, tmp_path / "model.weights.h5")
+        load_weights(network, tmp_path / "model.weights.h5")
 
 
 @pytest.mark.parametrize(
@@ -360,14 +362,14 @@ def test_a_wrong_file_is_refused(file, message, trained, tmp_path):
     if not file.startswith("missing"):
         (tmp_path / file).write_bytes(b"no weights")
     with pytest.raises(ValueError, match=message):
-        convert.load_weights(trained, tmp_path / file)
+        load_weights(trained, tmp_path / file)
 
 
 def test_a_pth_file_that_holds_code_is_not_run(trained, tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"fc.weight": print}, tmp_path / "model.pth")
     with pytest.raises(ValueError, match="a state dict and nothing else"):
-        convert.load_weights(trained, tmp_path / "model.pth")
+        load_weights(trained, tmp_path / "model.pth")
 
 
 # Freezing ---------------------------------------------------------------------------
@@ -375,16 +377,16 @@ def test_a_pth_file_that_holds_code_is_not_run(trained, tmp_path):
 
 def test_freezing_leaves_the_logits_to_train():
     network = create("resnet20", (16, 16, 3), 10)
-    convert.freeze(network)
+    freeze(network)
     logits = network.get_layer("logits")
     assert [id(v) for v in network.trainable_variables] == [
         id(v) for v in logits.trainable_variables
     ]
-    convert.freeze(network, trained=("stem_conv", "logits"))
+    freeze(network, trained=("stem_conv", "logits"))
     assert len(network.trainable_variables) == 3
 
 
 def test_freezing_all_but_a_layer_that_is_not_there_is_refused():
     network = create("resnet20", (16, 16, 3), None)
     with pytest.raises(ValueError, match="trained must name layers of resnet20"):
-        convert.freeze(network)
+        freeze(network)
