@@ -8,7 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from classicnets import networks, objectives, optimization, recipe
+from classicnets import networks, objectives, optimization
+from classicnets import recipe as recipes
+from classicnets.kinds import AUTOENCODER, CLASSIFIER, GAN, VAE
 from classicnets.verification.proof import Proof, near
 
 RATE, MOMENTUM, DECAY = 0.1, 0.9, 0.3
@@ -16,32 +18,25 @@ STEPS = 3
 
 
 def of_objective(network: str) -> Iterator[Proof]:
-    """The losses that the network is trained for, in numbers known beforehand."""
-    kind = networks.kind(network).task
-    if kind == "classify":
-        yield from _classify(network)
-    elif kind == "reconstruct":
-        yield from _reconstruct(network)
-    else:
-        yield from _adversarial(network)
-        yield from _penalty(network)
+    """Compare the losses that the network is trained for with numbers known before."""
+    for proofs in OBJECTIVES[networks.kind(network)]:
+        yield from proofs(network)
 
 
 def of_updates(network: str) -> Iterator[Proof]:
-    """Three updates of each optimizer, L2 in the gradient, against its equations."""
-    names = {"classify": ("sgd", "adam"), "reconstruct": ("adam",)}
-    for name in names.get(networks.kind(network).task, ("adam", "rmsprop")):
-        expected, found = _by_equations(name), _by_optimizer(name)
+    """Compare three updates of each optimizer, L2 in the gradient, with equations."""
+    for name in OPTIMIZERS[networks.kind(network)]:
+        expected, values = _by_equations(name), _by_optimizer(name)
         for place, what in enumerate(("kernel", "bias")):
             yield near(
                 network,
                 f"a {what} after {STEPS} steps of {name} with coupled L2",
                 expected[place],
-                found[place],
+                values[place],
             )
 
 
-def _classify(network: str) -> Iterator[Proof]:
+def _cross_entropy(network: str) -> Iterator[Proof]:
     even = _tensor(np.zeros((4, 100)))
     targets = _tensor(np.eye(100)[:4])
     yield near(
@@ -90,8 +85,9 @@ def _reconstruct(network: str) -> Iterator[Proof]:
             objectives.gaussian_reconstruction(_tensor([[2.0]]), _tensor([[1.0]]), 0.5)
         ),
     )
-    if "vae" not in network:
-        return
+
+
+def _latent(network: str) -> Iterator[Proof]:
     mean, log_variance = _tensor([[2.0]]), _tensor([[math.log(0.25)]])
     yield near(
         network,
@@ -113,9 +109,9 @@ def _reconstruct(network: str) -> Iterator[Proof]:
 
 
 def _bound_of_a_linear_gaussian() -> tuple[float, float]:
-    """z ~ N(0, 1), x ~ N(z, 0.5^2): every draw of the posterior weighs p(x)."""
+    """Take z ~ N(0, 1), x ~ N(z, 0.5^2): every draw of the posterior weighs p(x)."""
 
-    def log_normal(value, mean, variance):
+    def log_normal(value: Any, mean: Any, variance: float) -> Any:
         return -0.5 * (np.log(2 * np.pi * variance) + (value - mean) ** 2 / variance)
 
     x, z = 2.0, 1.6 + math.sqrt(0.2) * np.linspace(-2, 2, 5)
@@ -126,7 +122,7 @@ def _bound_of_a_linear_gaussian() -> tuple[float, float]:
 
 def _adversarial(network: str) -> Iterator[Proof]:
     real, fake = _tensor([[math.log(3)]]), _tensor([[math.log(1 / 4)]])
-    for what, expected, found in (  # probabilities of being real: 3/4 and 1/5
+    for what, expected, value in (  # probabilities of being real: 3/4 and 1/5
         (
             "the discriminator's loss at 3/4 and 1/5",
             -math.log(3 / 4) - math.log(4 / 5),
@@ -153,19 +149,19 @@ def _adversarial(network: str) -> Iterator[Proof]:
             objectives.wasserstein_generator(_tensor([[2]])),
         ),
     ):
-        yield near(network, what, expected, _number(found))
+        yield near(network, what, expected, _number(value))
 
 
 def _penalty(network: str) -> Iterator[Proof]:
-    draw = np.random.default_rng(0)
-    real, fake = draw.normal(size=(2, 7, 2, 2, 1)).astype("float32")
+    source = np.random.default_rng(0)
+    real, fake = source.normal(size=(2, 7, 2, 2, 1)).astype("float32")
     mix = np.linspace(0, 1, 7, dtype="float32")
     slope = _tensor(np.reshape([3, 0, 0, 4], (1, 2, 2, 1)))
 
-    def linear(images):
+    def linear(images: Any) -> Any:
         return ops.sum(images * slope, axis=(1, 2, 3))[:, None]
 
-    def square(images):
+    def square(images: Any) -> Any:
         return ops.sum(ops.square(images), axis=(1, 2, 3))[:, None] / 2
 
     places = mix[:, None, None, None]
@@ -181,14 +177,14 @@ def _penalty(network: str) -> Iterator[Proof]:
     )
     yield near(
         network,
-        "penalty of |x|^2 / 2: a mix and a norm an example",
+        "penalty of |x|^2 / 2: a mix and a norm per example",
         float(np.mean((norms - 1) ** 2)),
         _number(objectives.gradient_penalty(square, *arguments)),
     )
 
 
 def _by_optimizer(name: str) -> list[float]:
-    chosen = recipe.build(
+    recipe = recipes.build(
         {
             "network": "resnet20",
             "data": "none",
@@ -199,7 +195,7 @@ def _by_optimizer(name: str) -> list[float]:
             "weight_decay": DECAY,
         }
     )
-    optimizer = optimization.optimizer(chosen)
+    optimizer = optimization.optimizer(recipe)
     variables = [
         keras.Variable(np.reshape(value, shape), dtype="float32", name=part)
         for value, shape, part in ((2.0, (1, 1), "kernel"), (-1.0, (1,), "bias"))
@@ -212,7 +208,7 @@ def _by_optimizer(name: str) -> list[float]:
 
 
 def _by_equations(name: str) -> list[float]:
-    found = []
+    values = []
     for value in (2.0, -1.0):
         first = second = 0.0
         for step in range(STEPS):
@@ -229,13 +225,28 @@ def _by_equations(name: str) -> list[float]:
             else:  # RMSprop with PyTorch's decay
                 second = 0.99 * second + 0.01 * gradient**2
                 value -= RATE * gradient / math.sqrt(second + 1e-8)
-        found.append(value)
-    return found
+        values.append(value)
+    return values
 
 
-def _tensor(values: Any):
+def _tensor(values: Any) -> Any:
     return ops.convert_to_tensor(np.asarray(values, "float32"))
 
 
 def _number(tensor: Any) -> float:
     return float(ops.convert_to_numpy(tensor).ravel()[0])
+
+
+# By kind: what its networks are trained for, and by.
+OBJECTIVES = {
+    CLASSIFIER: (_cross_entropy,),
+    AUTOENCODER: (_reconstruct,),
+    VAE: (_reconstruct, _latent),
+    GAN: (_adversarial, _penalty),
+}
+OPTIMIZERS = {
+    CLASSIFIER: ("sgd", "adam"),
+    AUTOENCODER: ("adam",),
+    VAE: ("adam",),
+    GAN: ("adam", "rmsprop"),
+}
