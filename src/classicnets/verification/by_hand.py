@@ -20,7 +20,7 @@ class ByHand:
     def __init__(
         self,
         *networks: keras.Model,
-        shape: tuple[int | None, ...] = (),
+        shape: tuple[Any, ...] = (),
         training: bool = False,
     ):
         """Take the weights of networks.
