@@ -125,15 +125,9 @@ def main() -> None:
     parser.add_argument("last", type=int)
     parser.add_argument("networks", nargs="+")
     parser.add_argument("--keep", action="store_true")
-    arguments = parser.parse_args()
-    for network in arguments.networks:
-        take(
-            arguments.folder,
-            arguments.first,
-            arguments.last,
-            network,
-            keep=arguments.keep,
-        )
+    options = parser.parse_args()
+    for network in options.networks:
+        take(options.folder, options.first, options.last, network, keep=options.keep)
 
 
 if __name__ == "__main__":

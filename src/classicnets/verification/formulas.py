@@ -17,10 +17,14 @@ RATE, MOMENTUM, DECAY = 0.1, 0.9, 0.3
 STEPS = 3
 
 
+Rows = Iterator[tuple[str, float, Any]]  # what it is, as it must be, a tensor of it
+
+
 def of_objective(network: str) -> Iterator[Proof]:
     """Compare the losses that the network is trained for with numbers known before."""
-    for proofs in OBJECTIVES[networks.kind(network)]:
-        yield from proofs(network)
+    for rows in OBJECTIVES[networks.kind(network)]:
+        for what, expected, tensor in rows():
+            yield near(network, what, expected, _number(tensor))
 
 
 def of_updates(network: str) -> Iterator[Proof]:
@@ -36,123 +40,71 @@ def of_updates(network: str) -> Iterator[Proof]:
             )
 
 
-def _cross_entropy(network: str) -> Iterator[Proof]:
-    even = _tensor(np.zeros((4, 100)))
-    targets = _tensor(np.eye(100)[:4])
-    yield near(
-        network,
-        "cross-entropy of even logits of 100 classes: ln 100",
-        math.log(100),
-        _number(objectives.cross_entropy(even, targets)),
-    )
-    yield near(
-        network,
-        "cross-entropy of logits 1000 against the other class",
-        1000.0,
-        _number(objectives.cross_entropy(_tensor([[1000, 0]]), _tensor([[0, 1]]))),
-    )
-    smoothed = ops.convert_to_numpy(objectives.smooth(targets, 0.1))
-    yield near(
-        network, "smoothing by 0.1: 0.9 + 0.1 / 100 at the label", 0.901, smoothed[0, 0]
-    )
+def _cross_entropy() -> Rows:
+    even, targets = _tensor(np.zeros((4, 100))), _tensor(np.eye(100)[:4])
+    loss = objectives.cross_entropy(even, targets)
+    yield "cross-entropy of even logits of 100 classes: ln 100", math.log(100), loss
+    loss = objectives.cross_entropy(_tensor([[1000, 0]]), _tensor([[0, 1]]))
+    yield "cross-entropy of logits 1000 against the other class", 1000.0, loss
+    share = objectives.smooth(targets, 0.1)[0, 0]
+    yield "smoothing by 0.1: 0.9 + 0.1 / 100 at the label", 0.901, share
 
 
-def _reconstruct(network: str) -> Iterator[Proof]:
-    half = _tensor(np.full((1, 8, 12, 1), 0.5))
-    yield near(
-        network,
-        "96 grey pixels at even odds: 96 ln 2 nats",
-        96 * math.log(2),
-        _number(
-            objectives.bernoulli_reconstruction(_tensor(np.zeros(half.shape)), half)
-        ),
-    )
-    yield near(
-        network,
-        "one white pixel at odds of 3: ln (4 / 3)",
-        math.log(4 / 3),
-        _number(
-            objectives.bernoulli_reconstruction(
-                _tensor([[math.log(3)]]), _tensor([[1.0]])
-            )
-        ),
-    )
-    yield near(
-        network,
+def _reconstruct() -> Rows:
+    even, grey = _tensor(np.zeros((1, 8, 12, 1))), _tensor(np.full((1, 8, 12, 1), 0.5))
+    loss = objectives.bernoulli_reconstruction(even, grey)
+    yield "96 grey pixels at even odds: 96 ln 2 nats", 96 * math.log(2), loss
+    odds, white = _tensor([[math.log(3)]]), _tensor([[1.0]])
+    loss = objectives.bernoulli_reconstruction(odds, white)
+    yield "one white pixel at odds of 3: ln (4 / 3)", math.log(4 / 3), loss
+    yield (
         "N(2, 0.5^2) at 1: 2 + ln 0.5 + ln(2 pi) / 2",
         2 + math.log(0.5) + math.log(2 * math.pi) / 2,
-        _number(
-            objectives.gaussian_reconstruction(_tensor([[2.0]]), _tensor([[1.0]]), 0.5)
-        ),
+        objectives.gaussian_reconstruction(_tensor([[2.0]]), white, 0.5),
     )
 
 
-def _latent(network: str) -> Iterator[Proof]:
+def _latent() -> Rows:
     mean, log_variance = _tensor([[2.0]]), _tensor([[math.log(0.25)]])
-    yield near(
-        network,
+    yield (
         "KL(N(2, 0.25) || N(0, 1)) = (4 + 0.25 - 1 - ln 0.25) / 2",
         (4 + 0.25 - 1 - math.log(0.25)) / 2,
-        _number(objectives.kl_to_standard_normal(mean, log_variance)),
+        objectives.kl_to_standard_normal(mean, log_variance),
     )
-    yield near(
-        network,
-        "a code at noise 3: 2 + 0.5 x 3",
-        3.5,
-        _number(objectives.draw_code(mean, log_variance, _tensor([[3.0]]))),
-    )
-    yield near(
-        network,
-        "log p(x) by 5 draws of the true posterior of a linear Gaussian",
-        *_bound_of_a_linear_gaussian(),
-    )
-
-
-def _bound_of_a_linear_gaussian() -> tuple[float, float]:
-    """Take z ~ N(0, 1), x ~ N(z, 0.5^2): every draw of the posterior weighs p(x)."""
+    code = objectives.draw_code(mean, log_variance, _tensor([[3.0]]))
+    yield "a code at noise 3: 2 + 0.5 x 3", 3.5, code
 
     def log_normal(value: Any, mean: Any, variance: float) -> Any:
         return -0.5 * (np.log(2 * np.pi * variance) + (value - mean) ** 2 / variance)
 
+    # z ~ N(0, 1), x ~ N(z, 0.5^2): every draw of the posterior weighs p(x).
     x, z = 2.0, 1.6 + math.sqrt(0.2) * np.linspace(-2, 2, 5)
     weights = log_normal(x, z, 0.25) + log_normal(z, 0, 1) - log_normal(z, 1.6, 0.2)
-    bound = objectives.importance_weighted_bound(_tensor(weights[:, None]))
-    return float(log_normal(x, 0, 1.25)), _number(bound)
+    yield (
+        "log p(x) by 5 draws of the true posterior of a linear Gaussian",
+        float(log_normal(x, 0, 1.25)),
+        objectives.importance_weighted_bound(_tensor(weights[:, None])),
+    )
 
 
-def _adversarial(network: str) -> Iterator[Proof]:
+def _adversarial() -> Rows:
     real, fake = _tensor([[math.log(3)]]), _tensor([[math.log(1 / 4)]])
-    for what, expected, value in (  # probabilities of being real: 3/4 and 1/5
-        (
-            "the discriminator's loss at 3/4 and 1/5",
-            -math.log(3 / 4) - math.log(4 / 5),
-            objectives.gan_discriminator(real, fake),
-        ),
-        (
-            "the generator's loss at 1/5: ln 5",
-            math.log(5),
-            objectives.gan_generator(fake),
-        ),
-        (
-            "the generator's loss in the game itself: ln 4/5",
-            math.log(4 / 5),
-            objectives.gan_saturating_generator(fake),
-        ),
-        (
-            "Wasserstein distance at scores 7 and 2",
-            5.0,
-            objectives.wasserstein_distance(_tensor([[7]]), _tensor([[2]])),
-        ),
-        (
-            "the generator's loss of WGAN at score 2",
-            -2.0,
-            objectives.wasserstein_generator(_tensor([[2]])),
-        ),
-    ):
-        yield near(network, what, expected, _number(value))
+    yield (  # probabilities of being real: 3/4 and 1/5
+        "the discriminator's loss at 3/4 and 1/5",
+        -math.log(3 / 4) - math.log(4 / 5),
+        objectives.gan_discriminator(real, fake),
+    )
+    loss = objectives.gan_generator(fake)
+    yield "the generator's loss at 1/5: ln 5", math.log(5), loss
+    loss = objectives.gan_saturating_generator(fake)
+    yield "the generator's loss in the game itself: ln 4/5", math.log(4 / 5), loss
+    distance = objectives.wasserstein_distance(_tensor([[7]]), _tensor([[2]]))
+    yield "Wasserstein distance at scores 7 and 2", 5.0, distance
+    loss = objectives.wasserstein_generator(_tensor([[2]]))
+    yield "the generator's loss of WGAN at score 2", -2.0, loss
 
 
-def _penalty(network: str) -> Iterator[Proof]:
+def _penalty() -> Rows:
     source = np.random.default_rng(0)
     real, fake = source.normal(size=(2, 7, 2, 2, 1)).astype("float32")
     mix = np.linspace(0, 1, 7, dtype="float32")
@@ -169,18 +121,11 @@ def _penalty(network: str) -> Iterator[Proof]:
         np.square(places * real + (1 - places) * fake).sum(axis=(1, 2, 3))
     )  # that of the square is the image itself
     arguments = [_tensor(array) for array in (real, fake, mix)]
-    yield near(
-        network,
-        "penalty of a critic of slope (3, 4): (5 - 1)^2",
-        16.0,
-        _number(objectives.gradient_penalty(linear, *arguments)),
-    )
-    yield near(
-        network,
-        "penalty of |x|^2 / 2: a mix and a norm per example",
-        float(np.mean((norms - 1) ** 2)),
-        _number(objectives.gradient_penalty(square, *arguments)),
-    )
+    penalty = objectives.gradient_penalty(linear, *arguments)
+    yield "penalty of a critic of slope (3, 4): (5 - 1)^2", 16.0, penalty
+    penalty, expected = objectives.gradient_penalty(square, *arguments), norms - 1
+    what = "penalty of |x|^2 / 2: a mix and a norm per example"
+    yield what, float(np.mean(expected**2)), penalty
 
 
 def _by_optimizer(name: str) -> list[float]:

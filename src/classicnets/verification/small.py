@@ -13,6 +13,9 @@ CLASSES = 7
 GREY, RGB, LARGE = (8, 12, 1), (32, 32, 3), (64, 64, 3)
 
 
+Variant = tuple[tuple[int | None, ...], Mapping[str, Any]]  # an input and options
+
+
 class Small(NamedTuple):
     """A network made small.
 
@@ -26,10 +29,10 @@ class Small(NamedTuple):
     shape: tuple[int, int, int]
     options: Mapping[str, Any] = {}
     learning: Mapping[str, Any] = {}
-    others: tuple[tuple[tuple[int | None, ...], Mapping[str, Any]], ...] = ()
+    others: tuple[Variant, ...] = ()
 
     @property
-    def variants(self) -> list[tuple[tuple[int | None, ...], Mapping[str, Any]]]:
+    def variants(self) -> list[Variant]:
         """All its inputs and options."""
         return [(self.shape, self.options), *self.others]
 
@@ -78,15 +81,13 @@ SHALLOW = ("vgg11", "vgg11_bn", "resnet18", "resnet50", "resnet20")
 def member_of(network: str) -> str:
     """Return the shallowest network that is built by the same code."""
     family, fixed = networks.find(network)
-    alike = network
+    member = network
     for name in SHALLOW:
-        its_family, its_options = networks.find(name)
-        same = its_family == family and its_options == fixed | {
-            "depth": its_options["depth"]
-        }
-        if same and its_options["depth"] <= fixed["depth"]:
-            alike = name
-    return alike
+        other, options = networks.find(name)
+        depth = options["depth"]
+        if (other, options) == (family, fixed | {"depth": depth}):
+            member = name if depth <= fixed["depth"] else member
+    return member
 
 
 @functools.cache
@@ -107,9 +108,8 @@ def of(network: str) -> Small:
     recipe = next((each for each in shipped if each.network == network), None)
     options: dict[str, Any] = dict(recipe.network_options) if recipe else {}
     learning = {"objective": recipe.objective} if recipe else {}
-    for option in networks.network_options(network):
-        if "dropout" in option:
-            options[option] = 0.0
+    names = networks.network_options(network)
+    options |= {name: 0.0 for name in names if "dropout" in name}
     for shape in SHAPES:
         try:
             drawing.create(network, shape, CLASSES, options)
