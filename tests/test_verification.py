@@ -66,7 +66,7 @@ def test_what_is_not_proven_is_named_and_no_failure():
 
 @pytest.mark.usefixtures("unproven")
 def test_a_network_without_an_entry_is_made_small():
-    assert small.of("tiny")[:2] == ((32, 32, 3), {"dropout": 0.0})
+    assert small.of("tiny")[:2] == ((16, 16, 3), {"dropout": 0.0})
     assert small.member_of("tiny") == "tiny"
 
 

@@ -72,7 +72,8 @@ SMALL = {
         others=((LARGE, {"filters": 4}),),
     ),
 }
-SHAPES = (RGB, LARGE, (224, 224, 3))  # that are tried for a network without an entry
+# What is tried for a network without an entry.
+SHAPES = ((16, 16, 3), RGB, LARGE, (224, 224, 3))
 
 # What stands for the deeper networks of its file where a proof takes long.
 SHALLOW = ("vgg11", "vgg11_bn", "resnet18", "resnet50", "resnet20")
