@@ -3,8 +3,8 @@
     python tests/mutations.py
 
 Each mutation is made in a copy of the package, where `classicnets verify NETWORK` must
-then fail; on the copy as it was it must pass. Prints a line a mutation and exits with 1
-if one is not found.
+then fail; on the copy as it was it must pass. Prints a line per mutation and exits with
+1 if one is not found.
 """
 
 import argparse
@@ -136,16 +136,16 @@ MUTATIONS = (
     Mutation(
         *("the mix drawn from a normal", "tasks/generate.py"),
         *(
-            'fed["mix"] = draws.uniform(recipe.seed,',
-            'fed["mix"] = draws.normal(recipe.seed,',
+            'fed["mix"] = streams.uniform(recipe.seed,',
+            'fed["mix"] = streams.normal(recipe.seed,',
         ),
         "dcgan",
     ),
     Mutation(
         *("a penalty that is subtracted", "tasks/generate.py"),
         *(
-            "loss = -distance + self.recipe.penalty",
-            "loss = -distance - self.recipe.penalty",
+            "loss + self.recipe.penalty * penalty",
+            "loss - self.recipe.penalty * penalty",
         ),
         *("dcgan", False),
     ),
@@ -183,24 +183,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", default="", help="files whose name has this in it")
     options = parser.parse_args()
-    chosen = [mutation for mutation in MUTATIONS if options.only in mutation.file]
+    mutations = [mutation for mutation in MUTATIONS if options.only in mutation.file]
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / PACKAGE.name
         shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        for network, quick in dict.fromkeys((m.network, m.quick) for m in chosen):
-            code, found, seconds = verify(copy, network, quick)
-            tell("nothing", "", network, code == 0, found, seconds)
+        for network, quick in dict.fromkeys((m.network, m.quick) for m in mutations):
+            code, failure, seconds = verify(copy, network, quick)
+            tell("nothing", "", network, code == 0, failure, seconds)
             survivors += code != 0
-        for mutation in chosen:
+        for mutation in mutations:
             before = mutate(copy, mutation)
-            code, found, seconds = verify(copy, mutation.network, mutation.quick)
+            code, failure, seconds = verify(copy, mutation.network, mutation.quick)
             (copy / mutation.file).write_text(before, "utf-8")
             right = code == 1
             named = (mutation.what, mutation.file, mutation.network)
-            tell(*named, right, found, seconds)
+            tell(*named, right, failure, seconds)
             survivors += not right
-    print(f"{len(chosen)} mutations, {survivors} not as they must be")
+    print(f"{len(mutations)} mutations, {survivors} not as they must be")
     sys.exit(1 if survivors else 0)
 
 
@@ -228,17 +228,17 @@ def verify(copy: Path, network: str, quick: bool) -> tuple[int, str, float]:
     )
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     failed = [row["proof"] for row in rows if row["ok"] is False]
-    told = (failed or [(result.stderr.strip().splitlines() or [""])[-1]])[0]
+    failure = (failed or [(result.stderr.strip().splitlines() or [""])[-1]])[0]
     if failed and len(failed) > 1:
-        told += f" and {len(failed) - 1} more"
-    return result.returncode, told, time.monotonic() - started
+        failure += f" and {len(failed) - 1} more"
+    return result.returncode, failure, time.monotonic() - started
 
 
-def tell(what, file, network, right, found, seconds) -> None:
+def tell(what, file, network, right, failure, seconds) -> None:
     """Print one line."""
     verdict = ("SURVIVED", "found") if file else ("FAILED", "passed")
     print(
-        f"{verdict[right]:9}| {network:15}| {file:27}| {what:46}| {found}"
+        f"{verdict[right]:9}| {network:15}| {file:27}| {what:46}| {failure}"
         f" ({seconds:.0f} s)",
         flush=True,
     )

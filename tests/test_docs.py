@@ -39,7 +39,7 @@ NOT_RUN = (
         r"classicnets train (?!.*--set epochs=[123]\b)",
         "trains to the end; test_training.py trains two steps by every recipe",
     ),
-    (r".*network_in_network", "the network of the page: followed below"),
+    (r".*(network_in_network|k_sparse|wgan_mlp)", "networks of a page: followed below"),
     (r"classicnets resume", "of a stopped run: test_resume.py and test_cli.py"),
     (r"classicnets doctor$", "tries each backend for seconds: test_cli.py"),
     (r"classicnets (verify|record|crossval|export)", "has tests of its own"),
@@ -245,7 +245,7 @@ PYTHON = [
     (path, text)
     for path in PAGES
     for text, caption in blocks(path, "python")
-    if "in NETWORKS" not in (caption or "")  # a line of a dict
+    if "__init__.py, in " not in (caption or "")  # a line of a dict
 ]
 
 
@@ -266,24 +266,35 @@ def test_printed_python_is_python_and_names_what_there_is(path, text):
 # -- the page on adding a network ------------------------------------------------------
 
 
-def test_the_page_on_adding_a_network_works_to_the_letter(tmp_path):
+ADDED = {
+    "network_in_network": ["counts", "outputs by NumPy", "places of dropout"],
+    "k_sparse_autoencoder": ["counts", "outputs by NumPy"],
+    "wgan_mlp": ["counts", "outputs by NumPy"],
+}
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_the_page_on_adding_a_network_works_to_the_letter(name, tmp_path):
     page = ROOT / "docs" / "add-a-network.md"
     for part in ("src", "tests"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / part, tmp_path / part, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for text, caption in blocks(page, "python", "toml"):
-        if "in NETWORKS" in caption:
-            path = tmp_path / caption.strip('"').split(",")[0]
-            home = path.read_text()
-            start = "NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {\n"
-            assert start in home
-            path.write_text(home.replace(start, start + text))
-        else:
-            assert not (tmp_path / caption).exists()
-            (tmp_path / caption).write_text(text)
+    steps = [block for block in blocks(page, "python", "toml") if name in block[0]]
+    assert len(steps) == 3
+    for text, caption in steps:
+        file, _, place = caption.strip('"').partition(", in ")
+        path = tmp_path / file
+        assert path.exists() == bool(place)
+        if place:
+            pattern = rf"(^{place}: .* = \{{\n)"
+            text, times = re.subn(pattern, rf"\1{text}", path.read_text(), flags=re.M)
+            assert times == 1
+        path.write_text(text)
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "src")}
-    for line in commands(page):
+    lines = [line for line in commands(page) if name in line]
+    outputs = []
+    for line in lines:
         words = shlex.split(line)
         if words[0] == "classicnets":
             words = ["python", "-m", *words]
@@ -292,5 +303,10 @@ def test_the_page_on_adding_a_network_works_to_the_letter(tmp_path):
             command, cwd=tmp_path, env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert re.search(r"[4-9] passed", done.stdout)
-    assert (tmp_path / "runs" / "network_in_network-digits-0" / "model.keras").exists()
+        outputs.append(done.stdout)
+    summary, _, proofs, tests = outputs
+    assert "trained parameters" in summary
+    assert re.findall(r"not proven yet: ([\w ]*?)  ", proofs) == ADDED[name]
+    assert re.search(r"\d+ passed", tests)
+    run = tmp_path / "runs" / f"{name}-digits-0"
+    assert list(run.glob("*.keras"))

@@ -18,7 +18,7 @@ NETWORKS = ("vae", "dcgan")
 @pytest.fixture(scope="module")
 def four_steps(tmp_path_factory):
     """What four steps in one process leave."""
-    folder = tmp_path_factory.mktemp("whole")
+    folder = tmp_path_factory.mktemp("at_once")
     first_steps.write_images(folder, *NETWORKS)
     return take_steps((0, 4), folder)
 
@@ -50,10 +50,10 @@ def test_a_second_process_goes_on_where_the_first_one_stopped(four_steps, tmp_pa
     """With the moments of both optimizers and the averages: else Adam starts anew."""
     first_steps.write_images(tmp_path, *NETWORKS)
     take_steps((0, 2), tmp_path)
-    found = take_steps((2, 4), tmp_path)
-    for name, whole in four_steps.items():
-        for key in whole.files:
+    resumed = take_steps((2, 4), tmp_path)
+    for name, at_once in four_steps.items():
+        for key in at_once.files:
             if key.startswith("weight"):
                 np.testing.assert_allclose(
-                    found[name][key], whole[key], rtol=1e-5, atol=1e-6
+                    resumed[name][key], at_once[key], rtol=1e-5, atol=1e-6
                 )

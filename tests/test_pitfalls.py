@@ -12,14 +12,14 @@ import pytest
 from keras import layers, ops
 
 import classicnets as cn
-from classicnets import objectives
+from classicnets import objectives, streams
 from classicnets.networks import create, create_pair, vgg
-from classicnets.tasks import draws
+from classicnets.streams import Stream
 
 to_numpy = ops.convert_to_numpy
 
-# Compiling by XLA, which JAX cannot do without, takes longer than these trainings.
-QUICKLY = {"jit_compile": keras.backend.backend() == "jax"}
+# Compiling by XLA, which JAX cannot do without, takes longer than this training.
+COMPILING = {"jit_compile": keras.backend.backend() == "jax"}
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +27,9 @@ def digits():
     """160 of scikit-learn's, (160, 8, 8, 1) float32 in [0, 1], and their classes."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    return (found.images[:160, ..., None] / 16.0).astype("float32"), found.target[:160]
+    digits = load_digits()
+    images = (digits.images[:160, ..., None] / 16.0).astype("float32")
+    return images, digits.target[:160]
 
 
 # -- classifiers -----------------------------------------------------------------------
@@ -54,7 +55,7 @@ def half_vgg(monkeypatch):
 def learned(network, images, labels):
     """Train by Adam at Keras's own rate; return the mean loss of the second epoch."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    network.compile("adam", loss, **QUICKLY)
+    network.compile("adam", loss, **COMPILING)
     return network.fit(images, labels, 16, 2, verbose=0).history["loss"][-1]
 
 
@@ -142,10 +143,10 @@ def test_ours_counts_the_last_short_batch(tmp_path, tiny_set):
 
 def test_a_plain_h5_name_crashes_after_the_training(tmp_path):
     network = create("resnet20", (8, 8, 3), 4)
-    learned_something = tmp_path / "weights.h5"  # as in programs of 2021
+    weights = tmp_path / "weights.h5"  # as in programs of 2021
     with pytest.raises(ValueError, match=r"\.weights\.h5"):
-        network.save_weights(learned_something)
-    assert not learned_something.exists()
+        network.save_weights(weights)
+    assert not weights.exists()
     network.save_weights(tmp_path / "learned.weights.h5")
     network.save(tmp_path / "network.keras")
 
@@ -170,8 +171,7 @@ def test_same_padding_at_stride_2_is_on_one_side_only():
     one = layers.Conv2D(1, 3, 2, padding="same", kernel_initializer="ones")
     corner = np.zeros((1, 4, 4, 1), "float32")
     corner[0, 0, 0] = 1.0
-    found = to_numpy(one(corner))[0, :, :, 0]
-    assert found[0, 0] == 1.0
+    assert to_numpy(one(corner))[0, 0, 0, 0] == 1.0
     # Padded on both sides a window would have the corner in its middle; here it begins
     # there, and what the last window adds is two rows of zeros at the other end.
     other = np.zeros((1, 4, 4, 1), "float32")
@@ -210,8 +210,8 @@ def test_a_sigmoid_in_the_network_and_in_the_loss_never_gets_to_black():
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     black = np.zeros((1, 9), "float32")  # the best probabilities there are
     assert float(to_numpy(loss(black, black))) == pytest.approx(math.log(2), rel=1e-5)
-    shown = to_numpy(ops.sigmoid(ops.convert_to_tensor(black)))
-    np.testing.assert_allclose(shown, 0.5)
+    pixels = to_numpy(ops.sigmoid(ops.convert_to_tensor(black)))
+    np.testing.assert_allclose(pixels, 0.5)
 
 
 @pytest.mark.parametrize("window, even", [(3, False), (4, True), (5, False)])
@@ -229,7 +229,7 @@ def fitted_vae(images, reconstruction):
     keras.utils.set_random_seed(0)
     network = create("vae", (8, 8, 1), hidden_units=(64,), latent_size=4)
     terms = {"log_odds": reconstruction, "posterior": kl}
-    network.compile(keras.optimizers.Adam(1e-2), terms, **QUICKLY)
+    network.compile(keras.optimizers.Adam(1e-2), terms, **COMPILING)
     targets = {"log_odds": images, "posterior": images}
     network.fit(images, targets, batch_size=32, epochs=20, verbose=0)
     return network
@@ -324,9 +324,9 @@ def test_a_critic_is_right_where_it_scores_real_images_higher():
 
 def test_a_mix_from_a_normal_distribution_leaves_the_line_between_images():
     """Two thirds of its places are on the far side of a real or a generated image."""
-    drawn = draws.normal(0, draws.MIX, range(100), (64,))
-    assert np.mean((drawn < 0) | (drawn > 1)) > 0.6
-    ours = draws.uniform(0, draws.MIX, range(100), (64,))
+    normal = streams.normal(0, Stream.MIX, range(100), (64,))
+    assert np.mean((normal < 0) | (normal > 1)) > 0.6
+    ours = streams.uniform(0, Stream.MIX, range(100), (64,))
     assert 0 <= ours.min() < 0.01
     assert 0.99 < ours.max() <= 1
     assert len(np.unique(ours)) > 6_000  # a place of its own for each image

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import keras
@@ -13,9 +14,8 @@ import pytest
 
 from classicnets import networks, recipe
 from classicnets.errors import UserError
-from classicnets.verification import by_hand, outputs, proof, records, verify
+from classicnets.verification import by_hand, outputs, proof, records, small, verify
 from classicnets.verification.backends import installed
-from classicnets.verification.first_steps import MEMBERS, member_of
 
 COMMAND = [sys.executable, "-m", "classicnets", "verify"]
 
@@ -31,9 +31,43 @@ def mutations():
 
 @pytest.mark.parametrize("name", ["resnet20", "lstm", "conv_vae", "gan"])
 def test_the_proofs_of_a_network_hold(name):
-    found = list(verify([name], quick=True))
-    assert len(found) > 10
-    assert [line for line in found if line.ok is False] == []
+    proofs = list(verify([name], quick=True))
+    assert len(proofs) > 10
+    assert [line for line in proofs if line.ok is False] == []
+
+
+@pytest.fixture
+def unproven(monkeypatch):
+    """Add a network that brings neither numbers nor a small member."""
+    network = types.ModuleType("tiny")
+
+    def tiny(input_shape, classes, *, dropout=0.5):
+        images = keras.Input(input_shape)
+        x = keras.layers.Flatten()(images)
+        x = keras.layers.Dropout(dropout)(x)
+        return keras.Model(images, keras.layers.Dense(classes, name="logits")(x))
+
+    network.tiny = tiny
+    monkeypatch.setitem(sys.modules, "classicnets.networks.tiny", network)
+    for names in (networks.CLASSIFIERS, networks.NETWORKS):
+        monkeypatch.setitem(names, "tiny", ("tiny", {}))
+
+
+@pytest.mark.usefixtures("unproven")
+def test_what_is_not_proven_is_named_and_no_failure():
+    proofs = list(verify(["tiny"], quick=True))
+    assert [line.proof for line in proofs if line.ok is None] == [
+        f"not proven yet: {what}"
+        for what in ("counts", "outputs by NumPy", "places of dropout")
+    ]
+    assert len([line for line in proofs if line.ok]) == 7  # the loss and the updates
+    assert len(proofs) == 10
+
+
+@pytest.mark.usefixtures("unproven")
+def test_a_network_without_an_entry_is_made_small():
+    assert small.of("tiny")[:2] == ((16, 16, 3), {"dropout": 0.0})
+    assert small.member_of("tiny") == "tiny"
 
 
 def test_the_first_step_is_taken_on_every_backend():
@@ -57,9 +91,9 @@ def test_a_mutant_fails_and_the_proof_is_named(mutations, tmp_path):
     copy = tmp_path / mutations.PACKAGE.name
     shutil.copytree(mutations.PACKAGE, copy)
     mutations.mutate(copy, mutation)
-    code, told, _ = mutations.verify(copy, mutation.network, quick=True)
+    code, failure, _ = mutations.verify(copy, mutation.network, quick=True)
     assert code == 1
-    assert "steps of adam with coupled L2" in told
+    assert "steps of adam with coupled L2" in failure
 
 
 def test_every_mutation_finds_its_place_and_ten_files_are_hit(mutations):
@@ -86,16 +120,23 @@ def test_a_wrong_name_is_refused_with_the_nearest():
 
 def test_a_proof_that_an_error_stops_has_failed(monkeypatch):
     """As it is where a mutant's shapes no longer fit."""
-    monkeypatch.setitem(outputs.SMALL, "autoencoder", [((8, 12), {})])
+    monkeypatch.setitem(small.SMALL, "autoencoder", small.Small((8, 12)))
     failed = [line for line in verify(["autoencoder"], quick=True) if line.ok is False]
-    assert [line.proof for line in failed] == ["outputs"]
+    assert [line.proof for line in failed] == ["outputs", "batch statistics"]
     assert failed[0].found.startswith("UserError: autoencoder takes images")
 
 
-def test_every_network_has_a_member_and_a_function_by_hand():
+def test_every_shipped_network_is_proven_by_hand_and_made_small():
     for name in [*networks.NETWORKS, *networks.PAIRS]:
-        assert member_of(name) in MEMBERS
-        assert outputs.functions_of(name, (32, 32, 3), 20)
+        family, _ = networks.find(name)
+        assert family in outputs.FUNCTIONS
+        assert family in small.SMALL
+
+
+def test_a_deep_network_s_member_is_the_shallowest_of_its_blocks():
+    pairs = {"vgg16": "vgg11", "vgg19_bn": "vgg11_bn", "resnet34": "resnet18"}
+    pairs |= {"resnet152": "resnet50", "resnet110": "resnet20", "conv_vae": "conv_vae"}
+    assert {name: small.member_of(name) for name in pairs} == pairs
 
 
 def test_what_is_not_finite_is_not_near():
@@ -108,9 +149,9 @@ def test_transposed_convolutions_by_hand_write_windows():
     of = by_hand.ByHand()
     of.weights["up"] = [np.arange(1.0, 10.0).reshape(3, 3, 1, 1), np.zeros(1)]
     pixels = np.array([1.0, 10.0]).reshape(1, 2, 1, 1)
-    found = of.up("up", pixels, stride=2)[0, ..., 0]
+    image = of.up("up", pixels, stride=2)[0, ..., 0]
     rows = [[1, 2, 3], [4, 5, 6], [17, 28, 39], [40, 50, 60], [70, 80, 90]]
-    assert found.tolist() == rows
+    assert image.tolist() == rows
 
 
 def test_results_are_read_from_the_recipes_headers():
@@ -125,10 +166,10 @@ def test_results_are_read_from_the_recipes_headers():
 
 
 def test_only_a_result_as_good_as_another_s_is_a_proof():
-    found = {row.proof: row for row in records.proofs("vae")}
-    vae = found["recorded result of vae-mnist"]
+    proofs = {row.proof: row for row in records.proofs("vae")}
+    vae = proofs["recorded result of vae-mnist"]
     assert vae.ok
     assert vae.expected.startswith("105.59: ")
-    assert found["recorded result of vae-digits"].ok is None
+    assert proofs["recorded result of vae-digits"].ok is None
     short = {row.proof: row.ok for row in records.proofs("resnet18")}
     assert short["recorded result of resnet18-cifar100-cpu"] is None

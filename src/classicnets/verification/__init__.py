@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from classicnets import networks
-from classicnets.verification import details, first_steps, formulas, outputs, records
+from classicnets.verification import details, formulas, outputs, records, small
 from classicnets.verification.backends import FirstSteps
 from classicnets.verification.proof import Proof, failed
 
@@ -57,7 +57,7 @@ def _alone(names: Sequence[str]) -> Iterator[Proof]:
 
 
 def _everywhere(names: Sequence[str]) -> Iterator[Proof]:
-    members = dict.fromkeys(map(first_steps.member_of, names))
+    members = dict.fromkeys(map(small.member_of, names))
     with tempfile.TemporaryDirectory() as folder:
         first = FirstSteps(list(members), Path(folder))  # they run beside what follows
         try:

@@ -10,14 +10,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from classicnets.verification import first_losses, first_steps
+from classicnets.verification import first_losses, first_steps, small
 from classicnets.verification.proof import Proof, below, failed, near
 
 CLOSE = 1e-3  # as a share: of outputs and logs, and of the update's length
 UPDATES_CLOSE = {"resnet50": 5e-3}  # whose float32 reaches 1.5e-3
 SECONDS = 1200
 
-Saved = dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 
 
 def installed() -> list[str]:
@@ -55,13 +55,12 @@ class FirstSteps:
 
     def proofs(self, network: str) -> Iterator[Proof]:
         """Compare a network's member on this backend with NumPy and the others."""
-        member, ours = first_steps.member_of(network), keras.backend.backend()
+        member, ours = small.member_of(network), keras.backend.backend()
         of = f" of {member}" if member != network else ""
         here = self._read(ours, member)
         if isinstance(here, str):
             yield failed(network, f"{ours}: the first step{of}", here)
             return
-        start = _start(member, self.folder / ours)
         expected = first_losses.expected(member, self.folder / ours)
         for key, value in expected.items():
             what = f"the first step's {key}{of} is NumPy's"
@@ -70,39 +69,34 @@ class FirstSteps:
             what = f"the critic's loss{of}: 10 x penalty - distance"
             loss = 10.0 * float(here["penalty"]) - float(here["distance"])
             yield near(network, what, loss, float(here["critic_loss"]))
+        _, _, parts = first_steps.prepare(member, self.folder / ours)
+        start = [weight for part in parts for weight in part.get_weights()]
         for backend in self.processes:
-            if backend == ours:
-                continue
             there = self._read(backend, member)
             if isinstance(there, str):
                 yield failed(network, f"{backend}: the first step{of}", there)
-                continue
-            yield below(
-                network, f"{backend}: outputs{of}", CLOSE, _apart("output", here, there)
-            )
-            yield below(
-                network, f"{backend}: losses{of}", CLOSE, _apart("", here, there)
-            )
-            yield below(
-                network,
-                f"{backend}: first update{of}",
-                UPDATES_CLOSE.get(member, CLOSE),
-                _updates_apart(start, here, there),
-            )
+            elif backend != ours:
+                update = _updates_apart(start, here, there)
+                for what, limit, apart in (
+                    ("outputs", CLOSE, _apart("output", here, there)),
+                    ("losses", CLOSE, _apart("", here, there)),
+                    ("first update", UPDATES_CLOSE.get(member, CLOSE), update),
+                ):
+                    yield below(network, f"{backend}: {what}{of}", limit, apart)
 
-    def _read(self, backend: str, member: str) -> Saved | str:
+    def _read(self, backend: str, member: str) -> Arrays | str:
         """Return what a process left, or its last words."""
         self.processes[backend].wait(SECONDS)
         path = self.folder / backend / f"{member}.npz"
         if path.exists():
-            with np.load(path) as saved:
-                return dict(saved)
-        said = (self.folder / backend / "errors.txt").read_text("utf-8", "replace")
-        return (said.strip().splitlines() or ["it left nothing"])[-1]
+            with np.load(path) as arrays:
+                return dict(arrays)
+        words = (self.folder / backend / "errors.txt").read_text("utf-8", "replace")
+        return (words.strip().splitlines() or ["it left nothing"])[-1]
 
 
-def _apart(kind: str, here: Saved, there: Saved) -> float:
-    """Return the greatest difference of outputs, or of the logs for ""."""
+def _apart(kind: str, here: Arrays, there: Arrays) -> float:
+    """Return the largest difference of outputs, or of the logs for ""."""
     keys = [
         key
         for key in here
@@ -114,7 +108,7 @@ def _apart(kind: str, here: Saved, there: Saved) -> float:
     )
 
 
-def _updates_apart(start: list[np.ndarray], here: Saved, there: Saved) -> float:
+def _updates_apart(start: list[np.ndarray], here: Arrays, there: Arrays) -> float:
     """Return the length of the difference of two updates, as a share of theirs."""
     difference = length = 0.0
     for place, before in enumerate(start):
@@ -122,8 +116,3 @@ def _updates_apart(start: list[np.ndarray], here: Saved, there: Saved) -> float:
         difference += float(np.square(ours - theirs, dtype="float64").sum())
         length += float(np.square(ours - before, dtype="float64").sum())
     return (difference / length) ** 0.5 if length else float("inf")
-
-
-def _start(member: str, folder: Path) -> list[np.ndarray]:
-    _, _, parts = first_steps.prepare(member, folder)
-    return [weight for part in parts for weight in part.get_weights()]

@@ -1,38 +1,40 @@
 """Generators and critics written out in NumPy; see `by_hand`."""
 
+from typing import Any
+
 import numpy as np
 
 from classicnets.verification.by_hand import ByHand, flat, relu
 
 
-def gan_generator(of: ByHand, noise, shape, layers: int = 2):
-    """1406.2661: dense layers, pixels in [-1, 1]."""
-    for layer in range(1, layers + 1):
+def gan_generator(of: ByHand, noise: Any) -> Any:
+    """Compute 1406.2661: dense layers, pixels in [-1, 1]."""
+    for layer in range(1, of.count("hidden") + 1):
         noise = relu(of.dense(f"hidden{layer}", noise))
-    return np.tanh(of.dense("pixels", noise)).reshape(len(noise), *shape)
+    return np.tanh(of.dense("pixels", noise)).reshape(len(noise), *of.shape)
 
 
-def gan_critic(of: ByHand, x, layers: int = 2):
-    """1406.2661: dense layers with a slope of 0.2, to log-odds."""
+def gan_critic(of: ByHand, x: Any) -> Any:
+    """Compute 1406.2661: dense layers with a slope of 0.2, to log-odds."""
     x = flat(x)
-    for layer in range(1, layers + 1):
+    for layer in range(1, of.count("hidden") + 1):
         x = relu(of.dense(f"hidden{layer}", x), 0.2)
     return of.dense("scores", x)
 
 
-def dcgan_generator(of: ByHand, noise, shape):
-    """1511.06434: from 4x4 on, windows of 4x4 double the sides; batch norm."""
+def dcgan_generator(of: ByHand, noise: Any) -> Any:
+    """Compute 1511.06434: from 4x4 on, windows of 4x4 double the sides; batch norm."""
     x = of.dense("project", noise)
     x = relu(of.norm("norm0", x.reshape(len(noise), 4, 4, -1)))
-    doublings = (shape[0] // 4).bit_length() - 1
+    doublings = (of.shape[0] // 4).bit_length() - 1
     for layer in range(1, doublings):
         x = of.up(f"up{layer}", x, stride=2, crop=1)
         x = relu(of.norm(f"norm{layer}", x))
     return np.tanh(of.up("images", x, stride=2, crop=1))
 
 
-def dcgan_critic(of: ByHand, x):
-    """1511.06434: the mirror image, a slope of 0.2, no norm after the first layer."""
+def dcgan_critic(of: ByHand, x: Any) -> Any:
+    """Compute 1511.06434: the mirror image, slope 0.2, no norm after layer 1."""
     for layer in range(1, (x.shape[1] // 4).bit_length()):
         x = of.conv(f"conv{layer}", x, stride=2, padding=1)
         if layer > 1:
@@ -42,16 +44,16 @@ def dcgan_critic(of: ByHand, x):
     return of.dense("scores", flat(x))
 
 
-def wgan_gp_generator(of: ByHand, noise, shape):
-    """The tutorial's for 64x64: 3, 9, 21 and 64 pixels a side."""
+def wgan_gp_generator(of: ByHand, noise: Any) -> Any:
+    """Compute the tutorial's for 64x64: sides of 3, 9, 21 and 64 pixels."""
     x = relu(of.dense("project", noise).reshape(len(noise), 3, 3, 512), 0.2)
     for layer, stride in ((1, 3), (2, 2)):
         x = relu(of.norm(f"norm{layer}", of.up(f"up{layer}", x, stride)), 0.2)
     return np.tanh(of.up("images", x, stride=3))
 
 
-def wgan_gp_critic(of: ByHand, x):
-    """Three unpadded 5x5 convolutions of stride 3, the last two with layer norm."""
+def wgan_gp_critic(of: ByHand, x: Any) -> Any:
+    """Compute three unpadded 5x5 convolutions of stride 3, two with layer norm."""
     for layer in (1, 2, 3):
         x = of.conv(f"conv{layer}", x, stride=3)
         if layer > 1:
@@ -60,10 +62,10 @@ def wgan_gp_critic(of: ByHand, x):
     return of.dense("scores", flat(x))
 
 
-def wgan_gp_resnet_generator(of: ByHand, noise, shape):
-    """1704.00028, appendix: blocks that double the sides from 4x4, batch norm."""
+def wgan_gp_resnet_generator(of: ByHand, noise: Any) -> Any:
+    """Compute 1704.00028, appendix: blocks that double the sides from 4x4."""
     x = of.dense("project", noise).reshape(len(noise), 4, 4, -1)
-    for block in range(1, (shape[0] // 4).bit_length()):
+    for block in range(1, (of.shape[0] // 4).bit_length()):
         place = f"block{block}"
         y = _doubled(relu(of.norm(f"{place}_norm1", x)))
         y = of.conv(f"{place}_conv1", y, padding=1)
@@ -74,8 +76,8 @@ def wgan_gp_resnet_generator(of: ByHand, noise, shape):
     return np.tanh(of.conv("images", x, padding=1))
 
 
-def wgan_gp_resnet_critic(of: ByHand, x):
-    """1704.00028: for CIFAR-10 four blocks without norm; at 64x64 with layer norm."""
+def wgan_gp_resnet_critic(of: ByHand, x: Any) -> Any:
+    """Compute 1704.00028: for CIFAR-10 without norm, at 64x64 with layer norm."""
     if x.shape[1] <= 32:
         for block in (1, 2, 3, 4):
             place, halves = f"block{block}", block <= 2
@@ -97,10 +99,10 @@ def wgan_gp_resnet_critic(of: ByHand, x):
     return of.dense("scores", flat(x))
 
 
-def _doubled(x):
+def _doubled(x: Any) -> Any:
     return x.repeat(2, axis=1).repeat(2, axis=2)
 
 
-def _halved(x):
-    """The mean of 2x2 pixels."""
+def _halved(x: Any) -> Any:
+    """Return the mean of 2x2 pixels."""
     return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,80 +11,61 @@ import scipy.stats
 from classicnets import networks
 from classicnets.errors import UserError
 from classicnets.networks import private
-from classicnets.verification import anchors, drawing, first_steps
-from classicnets.verification.outputs import CLASSES, RGB, difference, inputs_of
-from classicnets.verification.proof import Proof, below, equal, near
+from classicnets.recipe import Recipe
+from classicnets.verification import anchors, drawing, first_steps, small
+from classicnets.verification.outputs import difference, inputs_of
+from classicnets.verification.proof import Proof, below, equal, missing, near
 
 STEPS = 500  # whose random numbers are looked at
 CHANCE = 1e-4  # of a true proof to fail, were its seed another
 
-# Whose critic is under a gradient penalty, and the option that lets it be.
-PENALISED: dict[str, dict[str, Any]] = {
-    "dcgan": {"filters": 4, "normalization": "layer"},
-    "wgan_gp": {},
-    "wgan_gp_resnet": {"filters": 4},
-}
-# Small networks with batch norm; the others have none.
-NORMALIZED: dict[str, tuple[tuple[int, int, int], dict[str, Any]]] = {
-    "vgg": (RGB, {"hidden_units": (16,), "dropout": 0.0}),
-    "resnet": (RGB, {}),
-    "resnet_cifar": ((16, 16, 3), {}),
-    "dcgan": (RGB, {"filters": 4}),
-    "wgan_gp": ((64, 64, 3), {}),
-    "wgan_gp_resnet": (RGB, {"filters": 4}),
-}
-
 
 def of_batch_statistics(network: str) -> Iterator[Proof]:
-    """Batch statistics move in training only, by a tenth of what they see."""
-    family, fixed = networks.find(network)
-    if family not in NORMALIZED or fixed.get("batch_norm") is False:
-        return
-    shape, options = NORMALIZED[family]
-    parts = drawing.create(network, shape, CLASSES, options)
-    drawing.fill(*parts)
-    for place, part in enumerate(parts):
-        norms = _norms(part)
-        if not norms:
+    """Prove that batch statistics move in training only, by a tenth of what comes."""
+    for shape, options in small.of(network).variants:
+        parts = drawing.create(network, shape, small.CLASSES, options)
+        if not any(map(_norms, parts)):
             continue
-        what = ("generator, ", "critic, ")[place] if len(parts) > 1 else ""
-        inputs = inputs_of(part, count=4)
-        # From mean 0 and variance 1, so that the first step's move is all there is.
-        for norm in norms:
-            norm.moving_mean.assign(np.zeros(norm.moving_mean.shape, "float32"))
-            norm.moving_variance.assign(np.ones(norm.moving_mean.shape, "float32"))
-        part(inputs, training=False)
-        yield equal(
-            network,
-            f"{what}batch statistics moved by inference, of {len(norms)}",
-            0,
-            sum(bool(np.any(_mean(norm))) for norm in norms),
-        )
-        part(inputs, training=True)
-        once = [_mean(norm) for norm in norms]
-        part(inputs, training=True)
-        twice = [_mean(norm) for norm in norms]
-        # m = 0.1 b, then 0.9 m + 0.1 b = 1.9 m, whatever the batch's mean b.
-        for name, reduce in (("least", np.min), ("greatest", np.max)):
-            ratios = [
-                np.abs(after).sum() / np.abs(before).sum()
-                for before, after in zip(once, twice)
-            ]
-            yield near(
-                network,
-                f"{what}a second step's statistics over a first's, the {name}",
-                1.9,
-                float(reduce(ratios)),
-            )
+        drawing.fill(*parts)
+        for place, part in enumerate(parts):
+            what = ("generator", "critic")[place] if len(parts) > 1 else "network"
+            title = f"the {what} at {small.size(shape, options)}"
+            if _norms(part):
+                yield from _batch_statistics(network, part, title)
+
+
+def _batch_statistics(network: str, part: keras.Model, title: str) -> Iterator[Proof]:
+    norms, inputs = _norms(part), inputs_of(part, count=4)
+    # From mean 0 and variance 1, so that the first step's move is all there is.
+    for norm in norms:
+        norm.moving_mean.assign(np.zeros(norm.moving_mean.shape, "float32"))
+        norm.moving_variance.assign(np.ones(norm.moving_mean.shape, "float32"))
+    part(inputs, training=False)
+    yield equal(
+        network,
+        f"{title}: batch statistics moved by inference, of {len(norms)}",
+        0,
+        sum(bool(np.any(_mean(norm))) for norm in norms),
+    )
+    part(inputs, training=True)
+    once = [_mean(norm) for norm in norms]
+    part(inputs, training=True)
+    # m = 0.1 b, then 0.9 m + 0.1 b = 1.9 m, whatever the batch's mean b.
+    ratios = [
+        float(np.abs(_mean(norm)).sum() / np.abs(before).sum())
+        for norm, before in zip(norms, once)
+    ]
+    for name, ratio in (("smallest", min(ratios)), ("largest", max(ratios))):
+        what = f"{title}: a second step's statistics over a first's, the {name}"
+        yield near(network, what, 1.9, ratio)
 
 
 def of_critic(network: str) -> Iterator[Proof]:
-    """A penalised critic scores each image by itself."""
-    if network not in PENALISED:
+    """Prove that a penalised critic scores each image by itself."""
+    if not _is_penalised(first_steps.recipe_of(network, Path())):
         return
-    options = PENALISED[network]
-    side = 64 if network == "wgan_gp" else 32
-    parts = drawing.create(network, (side, side, 3), CLASSES, options)
+    shape, options, *_ = small.of(network)
+    parts = drawing.create(network, shape, small.CLASSES, options)
     drawing.fill(*parts)
     critic = parts[1]
     norms = len(_norms(critic))
@@ -104,72 +84,81 @@ def of_critic(network: str) -> Iterator[Proof]:
 
 
 def of_draws(network: str) -> Iterator[Proof]:
-    """The numbers that a step of a GAN is fed: noise, and WGAN-GP's mix."""
-    if networks.kind(network).task != "generate":
+    """Prove the numbers that a step of a GAN is fed: noise, and WGAN-GP's mix."""
+    if network not in networks.PAIRS:
         return
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        first_steps.write_images(place, network)
-        chosen, splits, parts = first_steps.prepare(network, place)
-        task = first_steps.make_task(chosen, parts, splits)
+        first_steps.write_images(Path(folder), network)
+        recipe, splits, parts = first_steps.prepare(network, Path(folder))
+        task = first_steps.make_task(recipe, parts, splits)
         # What would go into the compiled steps.
-        task._steps = lambda arrays, fed, steps: fed
-        fed = task.train(first_steps.batches_of(task, 0, STEPS), STEPS)
-        refused = "no penalty"
-        if network == "dcgan":
-            with_batch_norm = drawing.create(network, splits.input_shape, 0, {})
-            refused = "taken"
+        task._steps = lambda arrays, rows, steps: rows
+        rows = task.train(first_steps.batches_of(task, 0, STEPS), STEPS)
+        by_default = drawing.create(network, splits.input_shape, 0, {})
+        if _is_penalised(recipe) and _norms(by_default[1]):
+            answer = "accepted"
             try:
-                first_steps.make_task(chosen, with_batch_norm, splits)
+                first_steps.make_task(recipe, by_default, splits)
             except UserError:
-                refused = "refused"
-            yield equal(
-                network, "a penalised critic with batch norm", "refused", refused
-            )
-    yield _drawn(
+                answer = "refused"
+            what = "a penalised critic with batch norm"
+            yield equal(network, what, "refused", answer)
+    yield _distribution(
         network,
         "noise, drawn from N(0, 1): p of Kolmogorov and Smirnov",
-        fed["noise"].ravel()[:5000],
-        scipy.stats.norm.cdf,
+        rows["noise"].ravel()[:5000],
+        scipy.stats.norm,
     )
-    if chosen.objective == "wgan_gp":
-        mix = fed["mix"]
-        yield _drawn(
+    if _is_penalised(recipe):
+        mix = rows["mix"]
+        yield _distribution(
             network,
             "mix, drawn from U[0, 1]: p of Kolmogorov and Smirnov",
             mix.ravel(),
-            scipy.stats.uniform.cdf,
+            scipy.stats.uniform,
         )
         different = [len(np.unique(row)) for row in mix.reshape(-1, mix.shape[-1])]
-        yield equal(network, "mixes a batch of 4", first_steps.BATCH, min(different))
+        yield equal(network, "mixes per batch of 4", first_steps.BATCH, min(different))
 
 
 def of_dropout(network: str) -> Iterator[Proof]:
-    """Dropout is where the paper has it, and drops as much."""
+    """Prove that dropout is where the paper has it, and drops as much."""
     family, _ = networks.find(network)
-    if family not in anchors.DROPOUTS:
+    expected = anchors.DROPOUTS.get(family)
+    if not expected:
+        defaults = networks.network_options(network)
+        if any(rate for option, rate in defaults.items() if "dropout" in option):
+            yield missing(network, "places of dropout", "anchors.DROPOUTS")
         return
     options = {"dropout": 0.25} if family == "lstm" else {}
-    parts = drawing.create(network, RGB, CLASSES, options)
-    found = {
+    parts = drawing.create(network, small.RGB, small.CLASSES, options)
+    rates = {
         private.operation_before(layer.input).name: layer.rate
         for layer in parts[-1].layers
         if isinstance(layer, keras.layers.Dropout)
     }
-    expected = anchors.DROPOUTS[family]
     if family == "lstm":  # the last one follows no layer but the last state
         last = private.operation_before(parts[0].get_layer("logits").input)
         yield equal(network, "dropout before the logits", 0.25, last.rate)
-        found = {name: rate for name, rate in found.items() if name in expected}
-    yield equal(network, "dropout after", _places(expected), _places(found))
+        rates = {name: rate for name, rate in rates.items() if name in expected}
+    yield equal(network, "dropout after", _places(expected), _places(rates))
+
+
+def _is_penalised(recipe: Recipe) -> bool:
+    return "penalty" in recipe.kind.objectives[recipe.objective].uses
 
 
 def _places(rates: dict[str, float]) -> str:
     return ", ".join(f"{layer} {rate}" for layer, rate in rates.items())
 
 
-def _drawn(network, what, numbers, distribution) -> Proof:
-    chance = scipy.stats.kstest(numbers, distribution).pvalue
+def _distribution(
+    network: str,
+    what: str,
+    numbers: np.ndarray,
+    distribution: scipy.stats.rv_continuous,
+) -> Proof:
+    chance = scipy.stats.kstest(numbers, distribution.cdf).pvalue
     return Proof(
         network, what, f">= {CHANCE:g}", f"{chance:.2g}", bool(chance >= CHANCE)
     )

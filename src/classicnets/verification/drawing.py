@@ -1,4 +1,4 @@
-"""Networks whose weights NumPy draws: the same ones on every backend, and quickly."""
+"""Networks whose weights NumPy draws: the same ones on every backend, and fast."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,22 +19,17 @@ def create(
     options: Mapping[str, Any],
 ) -> Parts:
     """Build a network or a pair without values; `fill` gives them."""
-
-    def build():
-        if network in networks.PAIRS:
-            return networks.create_pair(network, shape, **options)
-        return (networks.create(network, shape, classes, **options),)
-
-    return without_values(build)
+    parts = without_values(lambda: networks.build(network, shape, classes, **options))
+    return parts if isinstance(parts, tuple) else (parts,)
 
 
 def without_values(build: Callable[[], Any]) -> Any:
     """Call `build` so that no variable gets a value: they have shapes only."""
     with keras.StatelessScope(initialize_variables=False):
-        built = build()
+        model = build()
     # Forgets the variables that wait for their values.
     keras.utils.clear_session(free_memory=False)
-    return built
+    return model
 
 
 def fill(*parts: keras.Model, seed: int = 0, variance: float = 1.0) -> None:
@@ -46,11 +41,12 @@ def fill(*parts: keras.Model, seed: int = 0, variance: float = 1.0) -> None:
         variance: About that of the batch statistics. The scales grow with its root, so
             that the signal keeps its size; a small one shows an epsilon beside it.
     """
-    draw = np.random.default_rng(seed)
+    source = np.random.default_rng(seed)
     for part in parts:
         for layer in private.every_layer(part):
             if layer.weights and not isinstance(layer, keras.Model):
                 batch_norm = isinstance(layer, keras.layers.BatchNormalization)
+<<<<<<< HEAD
                 trained, others = private.own_variables(layer)
                 for variable in trained:
                     value = _drawn(draw, variable, variance * batch_norm)
@@ -60,14 +56,36 @@ def fill(*parts: keras.Model, seed: int = 0, variance: float = 1.0) -> None:
             for generator in private.seed_generators(layer):
                 zeros = np.zeros(generator.state.shape, "uint32")
                 private.set_value(generator.state, zeros)
+=======
+                for variable in layer._trainable_variables:
+                    _set(variable, _values(source, variable, variance * batch_norm))
+                for variable in layer._non_trainable_variables:
+                    _set(variable, _values(source, variable, variance))
+            for generator in getattr(layer, "_seed_generators", ()):
+                _set(generator.state, np.zeros(generator.state.shape, "uint32"))
+>>>>>>> w-verify
 
 
-def _drawn(draw, variable, variance) -> np.ndarray:
+def _values(
+    source: np.random.Generator, variable: keras.Variable, variance: float
+) -> np.ndarray:
     shape = tuple(variable.shape)
     if len(shape) > 1:
         scale = np.sqrt(2 / np.prod(shape[:-1]))
-        return draw.standard_normal(shape, "float32") * np.float32(scale)
+        return source.standard_normal(shape, "float32") * np.float32(scale)
     if variable.name in ("gamma", "moving_variance"):
         size = variance if variable.name == "moving_variance" else variance**0.5
+<<<<<<< HEAD
         return (draw.uniform(0.5, 1.5, shape) * (size or 1.0)).astype("float32")
     return draw.normal(0, 0.1, shape).astype("float32")
+=======
+        return (source.uniform(0.5, 1.5, shape) * (size or 1.0)).astype("float32")
+    return source.normal(0, 0.1, shape).astype("float32")
+
+
+def _set(variable: keras.Variable, value: np.ndarray) -> None:
+    if variable._value is None:
+        variable._initialize(value)
+    else:
+        variable.assign(value)
+>>>>>>> w-verify

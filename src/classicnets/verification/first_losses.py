@@ -1,5 +1,7 @@
 """The losses of a first step, before any update, by the equations in NumPy."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,63 +9,77 @@ import numpy as np
 
 from classicnets import networks, streams
 from classicnets.streams import Stream
-from classicnets.verification import first_steps, outputs
+from classicnets.verification import first_steps
 from classicnets.verification.by_hand import ByHand
-
-BATCH = first_steps.BATCH
+from classicnets.verification.outputs import FUNCTIONS
 
 
 def expected(member: str, folder: Path) -> dict[str, float]:
     """Return what `first_steps.take` must log for one step, by the log's name.
 
     Args:
-        member: A key of `first_steps.MEMBERS`.
+        member: A network that takes its first steps.
         folder: Where its images are.
     """
-    chosen, splits, parts = first_steps.prepare(member, folder)
-    hands = [ByHand(part, training=True) for part in parts]
-    _, fixed = networks.find(member)
-    functions = outputs.functions_of(member, splits.input_shape, fixed.get("depth", 0))
-    forward: list[Any] = [
-        lambda x, of=of, f=function, **more: f(of, x, **more)
-        for of, function in zip(hands, functions)
+    recipe, splits, parts = first_steps.prepare(member, folder)
+    family, fixed = networks.find(member)
+    forward: list[Callable[..., Any]] = [
+        functools.partial(
+            function, ByHand(part, shape=splits.input_shape, training=True), **fixed
+        )
+        for function, part in zip(FUNCTIONS.get(family, ()), parts)
     ]
-    pixels = np.asarray(splits.train.inputs) / 255.0
-    latent_size = chosen.network_options.get("latent_size", 100)
-    shape: tuple[int, ...] = (BATCH, latent_size)
-    if chosen.task == "generate":
-        shape = (chosen.critic_steps + 1, *shape)
-    noise = streams.normal(chosen.seed, Stream.NOISE, [0], shape)[0]
-    if chosen.task == "classify":
-        return _classify(forward[0], pixels, splits.train.labels[:BATCH])
-    images = pixels[:BATCH].astype("float32")
-    if chosen.task == "reconstruct":
-        return _reconstruct(forward[0], images, noise, "vae" in member)
-    if chosen.critic_steps > 1:
+    if not forward:
+        return {}
+    pixels, size = np.asarray(splits.train.inputs) / 255.0, recipe.batch_size
+    if recipe.kind.labelled:
+        return _cross_entropy(forward[0], pixels, splits.train.labels[:size])
+    images = pixels[:size].astype("float32")
+    if recipe.kind.reconstructs:
+        latent_size = parts[0].get_layer("decoder").input_shape[-1]
+        noise = _noise(recipe.seed, (size, latent_size))
+        if not recipe.kind.samples_from:
+            return {"loss": _bernoulli(forward[0](images), images).mean()}
+        return _elbo(*forward[0](images, noise=noise), images=images)
+    if recipe.critic_steps > 1:
         return {}  # the logs are means over several updates
+    noise = _noise(recipe.seed, (2, size, parts[0].input_shape[-1]))
     real, fake = forward[1](2 * images - 1), forward[1](forward[0](noise[0]))
-    if chosen.objective == "wgan_gp":
+    if "distance" in recipe.kind.objectives[recipe.objective].logs:
         return {"distance": real.mean() - fake.mean()}
     loss = np.logaddexp(0, -real).mean() + np.logaddexp(0, fake).mean()
     return {"critic_loss": loss}
 
 
-def _classify(forward, pixels, labels) -> dict[str, float]:
+def _noise(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    return streams.normal(seed, Stream.NOISE, [0], shape)[0]
+
+
+def _cross_entropy(
+    forward: Callable[..., Any], pixels: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
     mean, deviation = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
     logits = forward(((pixels[: len(labels)] - mean) / deviation).astype("float32"))
     own = logits[np.arange(len(labels)), labels]
     return {"loss": np.mean(np.logaddexp.reduce(logits, axis=1) - own)}
 
 
-def _reconstruct(forward, images, noise, is_vae: bool) -> dict[str, float]:
-    if is_vae:
-        log_odds, mean, log_variance = forward(images, noise=noise)
-        kl = (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1) / 2
-    else:
-        log_odds, kl = forward(images), np.zeros(BATCH)
+def _bernoulli(log_odds: np.ndarray, images: np.ndarray) -> np.ndarray:
     terms = np.logaddexp(0, log_odds) - images * log_odds
-    reconstruction = terms.sum(axis=(1, 2, 3))
-    found = {"loss": (reconstruction + kl).mean()}
-    if is_vae:
-        found |= {"reconstruction": reconstruction.mean(), "kl": kl.mean()}
-    return found
+    return terms.sum(axis=(1, 2, 3))
+
+
+def _elbo(
+    log_odds: np.ndarray,
+    mean: np.ndarray,
+    log_variance: np.ndarray,
+    *,
+    images: np.ndarray,
+) -> dict[str, float]:
+    kl = (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=1) / 2
+    reconstruction = _bernoulli(log_odds, images)
+    return {
+        "loss": (reconstruction + kl).mean(),
+        "reconstruction": reconstruction.mean(),
+        "kl": kl.mean(),
+    }

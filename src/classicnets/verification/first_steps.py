@@ -15,125 +15,63 @@ import keras
 import numpy as np
 from keras import ops
 
-from classicnets import data, networks, recipe
+from classicnets import data
+from classicnets import recipe as recipes
 from classicnets.data import Splits
+from classicnets.networks import kind
+from classicnets.recipe import Recipe
 from classicnets.runs import checkpoint
 from classicnets.tasks import TASKS
-from classicnets.verification import drawing
+from classicnets.verification import drawing, small
 
 BATCH = 4
 RATE = 1e-3
-LABELS = 3
-SGD: dict[str, Any] = {"optimizer": "sgd", "weight_decay": 5e-4}
-ADAM: dict[str, Any] = {"optimizer": "adam"}
-
-# One network of each function: how it learns. Others differ in depth alone.
-MEMBERS: dict[str, dict[str, Any]] = {
-    "vgg11": {"network_options": {"hidden_units": [32, 16], "dropout": 0.0}},
-    "vgg11_bn": {"network_options": {"hidden_units": [32, 16], "dropout": 0.0}},
-    "resnet18": {},
-    "resnet50": {},
-    "resnet20": {},
-    "lstm": {"network_options": {"units": [16, 8]}},
-    "autoencoder": {"network_options": {"hidden_units": [32], "latent_size": 4}},
-    "conv_autoencoder": {"network_options": {"hidden_units": [32], "latent_size": 4}},
-    "vae": {"network_options": {"hidden_units": [32], "latent_size": 4}},
-    "conv_vae": {"network_options": {"hidden_units": [32], "latent_size": 4}},
-    "gan": {
-        "objective": "gan",
-        "network_options": {
-            "generator_units": [32, 16],
-            "discriminator_units": [32, 16],
-            "dropout": 0.0,
-        },
-    },
-    "dcgan": {
-        "objective": "wgan_gp",
-        "critic_steps": 2,
-        "ema": 0.9,
-        "network_options": {
-            "filters": 4,
-            "latent_size": 6,
-            "normalization": "layer",
-        },
-    },
-    # Not Adam: its first step is little but the gradients' signs, which rounding turns
-    # in some of its millions: 0.033 of the update's length.
-    "wgan_gp": {
-        "objective": "wgan_gp",
-        "optimizer": "sgd",
-        "network_options": {"latent_size": 6},
-    },
-    "wgan_gp_resnet": {
-        "objective": "wgan_gp",
-        "network_options": {"filters": 4, "latent_size": 6},
-    },
-}
-SHAPES = {
-    **dict.fromkeys(("autoencoder", "conv_autoencoder", "vae", "conv_vae"), (8, 12, 1)),
-    **dict.fromkeys(("lstm", "gan"), (8, 12, 1)),
-    **dict.fromkeys(("resnet20", "dcgan"), (16, 16, 1)),
-    **dict.fromkeys(("vgg11", "vgg11_bn", "wgan_gp_resnet"), (32, 32, 3)),
-    **dict.fromkeys(("resnet18", "resnet50"), (48, 48, 3)),
-    "wgan_gp": (64, 64, 3),
-}
-
-
-def member_of(network: str) -> str:
-    """Return the network of `MEMBERS` that is built by the same code."""
-    if network in MEMBERS:
-        return network
-    family, fixed = networks.find(network)
-    if family == "vgg":
-        return "vgg11_bn" if fixed["batch_norm"] else "vgg11"
-    if family == "resnet_cifar":
-        return "resnet20"
-    return "resnet18" if fixed["depth"] < 50 else "resnet50"
 
 
 def write_images(folder: Path, *members: str) -> None:
     """Write the images that `take` learns from: blurry ones, the same everywhere."""
     for member in members:
-        draw = np.random.default_rng(0)
-        height, width, channels = SHAPES[member]
-        coarse = draw.integers(256, size=(48, height // 4, width // 4, channels))
+        source = np.random.default_rng(0)
+        height, width, channels = small.of(member).shape
+        coarse = source.integers(256, size=(48, height // 4, width // 4, channels))
         fine = coarse.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
-        labels = np.arange(48) % LABELS
+        labels = np.arange(48) % small.CLASSES
         arrays: dict[str, Any] = {"x_train": fine, "y_train": labels}
         arrays |= {"x_test": fine[:9], "y_test": labels[:9]}
         np.savez(_images(folder, member), **arrays)
 
 
-def recipe_of(member: str, folder: Path) -> recipe.Recipe:
+def recipe_of(member: str, folder: Path) -> Recipe:
     """Return how a member learns."""
-    kind = networks.kind(member).task
-    return recipe.build(
+    _, options, learning, _ = small.of(member)
+    return recipes.build(
         {
-            "task": kind,
             "network": member,
             "data": str(_images(folder, member)),
             "epochs": 1,
             "batch_size": BATCH,
             "learning_rate": RATE,
-            **(SGD if kind == "classify" else ADAM),
-            **MEMBERS[member],
+            "weight_decay": 5e-4 if kind(member).labelled else 0.0,
+            "network_options": dict(options),
+            **learning,
         }
     )
 
 
-def prepare(member: str, folder: Path) -> tuple[recipe.Recipe, Splits, drawing.Parts]:
+def prepare(member: str, folder: Path) -> tuple[Recipe, Splits, drawing.Parts]:
     """Return how a member learns, from which images, and its networks, whose weights
     NumPy draws."""
-    chosen = recipe_of(member, folder)
-    splits = data.load(chosen.data, labelled=chosen.task == "classify")
-    parts = drawing.create(member, splits.input_shape, LABELS, chosen.network_options)
+    recipe = recipe_of(member, folder)
+    splits = data.load(recipe.data, labelled=recipe.kind.labelled)
+    options = recipe.network_options
+    parts = drawing.create(member, splits.input_shape, small.CLASSES, options)
     drawing.fill(*parts)
-    return chosen, splits, parts
+    return recipe, splits, parts
 
 
-def make_task(chosen: recipe.Recipe, parts: drawing.Parts, splits: Splits) -> Any:
+def make_task(recipe: Recipe, parts: drawing.Parts, splits: Splits) -> Any:
     """Make the task that trains them."""
-    return TASKS[chosen.task](parts if len(parts) > 1 else parts[0], chosen, splits)
+    return TASKS[recipe.task](parts if len(parts) > 1 else parts[0], recipe, splits)
 
 
 def batches_of(task: Any, first: int, last: int) -> dict[str, np.ndarray]:
@@ -150,33 +88,33 @@ def take(
     folder: Path, first: int, last: int, member: str, *, keep: bool = False
 ) -> None:
     """Learn from step `first` up to step `last`, and write what came of it."""
-    chosen, splits, parts = prepare(member, folder)
-    task = make_task(chosen, parts, splits)
+    recipe, splits, parts = prepare(member, folder)
+    task = make_task(recipe, parts, splits)
     path = folder / f"{member}.safetensors"
     if first:
         checkpoint.restore(path, task.state)
-    found: dict[str, Any] = {
+    arrays: dict[str, Any] = {
         f"output{place}": outputs(part) for place, part in enumerate(parts)
     }
     sums = task.train(batches_of(task, first, last), last - first, first=first)
     if keep:
         checkpoint.write(path, task.state, {"step": last})
     weights = [weight for part in parts for weight in part.get_weights()]
-    found |= {f"weight{place}": weight for place, weight in enumerate(weights)}
-    np.savez(folder / f"{member}.npz", **found, **sums)
+    arrays |= {f"weight{place}": weight for place, weight in enumerate(weights)}
+    np.savez(folder / f"{member}.npz", **arrays, **sums)
 
 
 def outputs(part: keras.Model) -> np.ndarray:
     """Return a network's outputs, side by side, on inputs drawn by NumPy."""
     shape = (2, *part.input_shape[1:])
     inputs = np.random.default_rng(1).normal(size=shape).astype("float32")
-    found = keras.tree.flatten(part(inputs, training=False))
-    rows = [ops.convert_to_numpy(output).reshape(2, -1) for output in found]
+    tensors = keras.tree.flatten(part(inputs, training=False))
+    rows = [ops.convert_to_numpy(output).reshape(2, -1) for output in tensors]
     return np.concatenate(rows, axis=1)
 
 
 def _images(folder: Path, member: str) -> Path:
-    return folder / f"images-{'x'.join(map(str, SHAPES[member]))}.npz"
+    return folder / f"images-{small.size(small.of(member).shape, {})}.npz"
 
 
 def main() -> None:
@@ -185,11 +123,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("first", type=int)
     parser.add_argument("last", type=int)
-    parser.add_argument("networks", nargs="+", choices=MEMBERS)
+    parser.add_argument("networks", nargs="+")
     parser.add_argument("--keep", action="store_true")
-    given = parser.parse_args()
-    for network in given.networks:
-        take(given.folder, given.first, given.last, network, keep=given.keep)
+    options = parser.parse_args()
+    for network in options.networks:
+        take(options.folder, options.first, options.last, network, keep=options.keep)
 
 
 if __name__ == "__main__":

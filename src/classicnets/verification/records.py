@@ -21,26 +21,26 @@ METRICS = {"%": "top1", "nats": "elbo", "FID": "fid"}
 
 
 def proofs(network: str) -> Iterator[Proof]:
-    """A line a recipe of the network: what it reached beside what others publish.
+    """Yield a line per recipe of the network: its result beside what others publish.
 
     It is a proof where it is as good; others may have trained a hundred times longer.
     """
     for name in recipe.names():
         if recipe.load(name).network != network:
             continue
-        found = recorded(name)
-        metric = METRICS[found.unit] if found else "top1"
+        record = recorded(name)
+        metric = METRICS[record.unit] if record else "top1"
         value, source = ANCHORS.get((name, metric), (None, "no anchor"))
-        expected, shown, ok = source, "no record", None
+        expected, result, ok = source, "no record", None
         if value is not None:
             value *= 100 if metric == "top1" else 1
             expected = f"{value:g}: {source}"
-        if found:
-            shown = f"{found.value:g} {found.unit}, commit {found.commit}"
-        if found and value is not None:
-            sign = 1 if found.unit == "%" else -1  # nats and FID are costs
-            ok = True if sign * found.value >= sign * value else None
-        yield Proof(network, f"recorded result of {name}", expected, shown, ok)
+        if record:
+            result = f"{record.value:g} {record.unit}, commit {record.commit}"
+        if record and value is not None:
+            sign = 1 if record.unit == "%" else -1  # nats and FID are costs
+            ok = True if sign * record.value >= sign * value else None
+        yield Proof(network, f"recorded result of {name}", expected, result, ok)
 
 
 def recorded(name: str) -> Record | None:
