@@ -176,7 +176,7 @@ def test_a_vae_is_judged_by_its_bound_in_folds_of_groups(tmp_path):
         ("lstm-digits-rows", {"data": "digitz"}, "Did you mean 'digits'?"),
         ("lstm-digits-rows", {"groups": "writer"}, "groups must be a text file"),
         ("lstm-digits-rows", {"name": "../up"}, "must be a plain folder name"),
-        ("wgan_gp-digits", {}, "GANs are judged by the images they make"),
+        ("wgan_gp-digits", {}, "a GAN is judged by the images it makes"),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_no_folder(

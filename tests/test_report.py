@@ -14,9 +14,9 @@ from PIL import Image
 
 from classicnets import pictures
 from classicnets.errors import UserError
-from classicnets.reports import figures, report
-from classicnets.reports import generative as report_generative
-from classicnets.runs import run as runs
+from classicnets.reports import animation, classify, figures, report
+from classicnets.reports import generative as generative_page
+from classicnets.runs import new
 
 RECIPE = 'network = "resnet20"\ndata = "digits"\nepochs = 3\nseed = 5\n'
 VOID = {"meta", "br", "img", "line", "circle", "polyline"}
@@ -50,7 +50,13 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def run(tmp_path):
-    return runs.create(tmp_path / "runs", "small", 5, RECIPE, {"backend": "jax"})
+    return new.create(
+        tmp_path / "runs",
+        "small",
+        seed=5,
+        recipe_toml=RECIPE,
+        environment={"backend": "jax"},
+    )
 
 
 def written(run):
@@ -58,7 +64,7 @@ def written(run):
 
 
 def measure(run, names, *, split="test", seed=0, examples=60):
-    """Metrics and samples of a guesser that is right two times in three."""
+    """Save metrics and samples of a guesser that is right two times in three."""
     random = np.random.default_rng(seed)
     labels = random.integers(len(names), size=examples)
     guesses = random.integers(len(names), size=examples)
@@ -122,7 +128,7 @@ def test_the_headline_is_validation_when_test_was_not_opened_and_says_so(run):
 def test_the_interval_is_wilsons():
     # Brown, Cai and DasGupta (2001), Wilson's interval; the numbers from R:
     # prop.test(45, 50, correct = FALSE)$conf.int is 0.7863976 0.9565239.
-    low, high = report._interval({"examples": 50, "top1": 0.9})
+    low, high = classify._interval({"examples": 50, "top1": 0.9})
     assert (low, high) == pytest.approx((0.7863976, 0.9565239), abs=2e-5)
 
 
@@ -180,7 +186,13 @@ def test_values_that_are_not_finite_break_no_chart(run):
 def test_a_stranger_s_text_is_never_markup(tmp_path):
     nasty = "<script>alert(1)</script>"
     recipe = f"network = 'vgg11'\ndata = '{nasty}'\nepochs = 3\n# {nasty}\n"
-    run = runs.create(tmp_path / "a & 'b'", "it's & me", 0, recipe, {nasty: nasty})
+    run = new.create(
+        tmp_path / "a & 'b'",
+        "it's & me",
+        seed=0,
+        recipe_toml=recipe,
+        environment={nasty: nasty},
+    )
     learn(run)
     run.set_status("failed", reason=nasty)
     for names in (["cat", nasty], [f"{nasty}{i}" for i in range(30)]):
@@ -205,7 +217,9 @@ def test_the_page_loads_nothing_from_elsewhere(run, classes):
 
 
 def test_the_commands_and_the_program_name_a_folder_with_spaces_rightly(tmp_path):
-    run = runs.create(tmp_path / "my runs", "it's me", 5, RECIPE, {})
+    run = new.create(
+        tmp_path / "my runs", "it's me", seed=5, recipe_toml=RECIPE, environment={}
+    )
     source = html.unescape(report.write(run).read_text())
     train, evaluate = re.findall(r"^(?:<pre>)?(classicnets (?:tr|ev).*)$", source, re.M)
     words = ["classicnets", "train", "my runs/it's me-5/recipe.toml"]
@@ -226,7 +240,7 @@ def test_a_large_confusion_matrix_lists_the_most_frequent_confusions(run):
     names = [f"class {i}" for i in range(40)]
     confusion = np.diag(np.full(40, 50))
     confusion[7, 3], confusion[3, 9] = 21, 34
-    rows = report._most_frequent(confusion, names)
+    rows = classify._most_frequent(confusion, names)
     assert rows == [
         {"label": "class 3", "predicted": "class 9", "count": 34, "of": 84},
         {"label": "class 7", "predicted": "class 3", "count": 21, "of": 71},
@@ -247,7 +261,7 @@ def test_classes_come_worst_first_and_empty_ones_last():
         {"name": "unknown", "examples": 4, "recall": None},
         {"name": "bad", "examples": 5, "recall": 0.2},
     ]
-    order = [row["name"] for row in report._worst_first(rows)]
+    order = [row["name"] for row in classify._worst_first(rows)]
     assert order == ["bad", "good", "empty", "unknown"]
 
 
@@ -284,11 +298,17 @@ def test_a_single_value_has_ticks_around_it(value):
 
 def generative(tmp_path, network, task):
     recipe = f'network = "{network}"\ndata = "mnist"\nepochs = 30\ntask = "{task}"\n'
-    return runs.create(tmp_path / "runs", network, 0, recipe, {"backend": "jax"})
+    return new.create(
+        tmp_path / "runs",
+        network,
+        seed=0,
+        recipe_toml=recipe,
+        environment={"backend": "jax"},
+    )
 
 
 def draw(run, *names, epochs=(), side=40):
-    """Pictures of noise in samples/, and an animation of those of the epochs."""
+    """Draw pictures of noise in samples/, and an animation of those of the epochs."""
     random = np.random.default_rng(0)
     (run.path / "samples").mkdir()
     grids = [f"epoch-{epoch:04d}" for epoch in epochs]
@@ -298,7 +318,7 @@ def draw(run, *names, epochs=(), side=40):
         (run.path / "samples" / f"{name}.png").write_bytes(png)
     if epochs:
         frames = random.integers(256, size=(4, side, side, 3), dtype=np.uint8)
-        png = pictures.encode_animation(list(frames))
+        png = animation.encode(list(frames))
         (run.path / "samples" / "training.png").write_bytes(png)
 
 
@@ -321,19 +341,19 @@ def test_the_page_of_a_vae_shows_its_bound_and_its_pictures(tmp_path):
     (run.path / "decoder.keras").touch()
     run.set_status("finished")
     page = written(run)
-    assert "101.93 nats an image: negative ELBO on 10,000 test images" in page.text
-    assert "76.81 nats an image, reconstruction" in page.text
-    assert "25.12 nats an image, KL divergence" in page.text
-    assert "96.44 nats an image: negative log-likelihood at most" in page.text
+    assert "101.93 nats per image: negative ELBO on 10,000 test images" in page.text
+    assert "76.81 nats per image, reconstruction" in page.text
+    assert "25.12 nats per image, KL divergence" in page.text
+    assert "96.44 nats per image: negative log-likelihood at most" in page.text
     assert "<b> 0 or 1" in page.text
     assert "lower is better" in page.text
     for chart in ("Loss, nats", "Reconstruction, nats", "KL divergence, nats"):
-        assert f"{chart} an image training validation" in page.text
+        assert f"{chart} per image training validation" in page.text
     assert "best validation 51, epoch 3" in page.text
     assert page.tags.count("svg") == 4
     # the last grid, two earlier ones, the animation, and three more pictures
     assert page.tags.count("img") == 7
-    assert "Epoch 15, the last that was kept" in page.text
+    assert "Epoch 15, the last on record" in page.text
     for heading in ("Reconstructions", "From one code to another", "The codes"):
         assert heading in page.text
     for command in ("evaluate", "sample", "reconstruct", "interpolate"):
@@ -383,7 +403,7 @@ def test_an_autoencoder_is_not_said_to_draw_samples(tmp_path):
     run = generative(tmp_path, "autoencoder", "reconstruct")
     run.save_metrics("test", {"examples": 10, "reconstruction": 80.0, "seconds": 1.0})
     page = written(run)
-    assert "80.00 nats an image: reconstruction of 10 test images" in page.text
+    assert "80.00 nats per image: reconstruction of 10 test images" in page.text
     assert "classicnets reconstruct runs/autoencoder-0" in page.text
     for absent in ("classicnets sample", "classicnets interpolate", "ELBO", "KL"):
         assert absent not in page.text
@@ -393,7 +413,7 @@ def test_an_elbo_below_zero_is_not_called_its_negative(tmp_path):
     run = generative(tmp_path, "vae", "reconstruct")
     run.save_metrics("test", VAE | {"elbo": -101.934})
     page = written(run)
-    assert "-101.93 nats an image: ELBO on" in page.text
+    assert "-101.93 nats per image: ELBO on" in page.text
     assert "nearer to 0 is better" in page.text
 
 
@@ -441,7 +461,7 @@ def test_a_broken_picture_is_the_users_to_know(tmp_path):
     ],
 )
 def test_a_deviation_is_written_with_two_digits(mean, deviation, says):
-    assert report_generative.with_deviation(mean, deviation) == says
+    assert generative_page.with_deviation(mean, deviation) == says
 
 
 def test_the_program_of_the_page_makes_images(tmp_path, monkeypatch):

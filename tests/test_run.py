@@ -3,17 +3,19 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+import classicnets
 from classicnets import recipe as recipes
 from classicnets.errors import UserError
-from classicnets.runs import environment
-from classicnets.runs import run as runs
+from classicnets.runs import environment, new
 from classicnets.runs.run import Run
 
 RECIPE = 'network = "resnet20"\ndata = "digits"\nepochs = 2\nseed = 5\n'
@@ -21,7 +23,13 @@ RECIPE = 'network = "resnet20"\ndata = "digits"\nepochs = 2\nseed = 5\n'
 
 @pytest.fixture
 def run(tmp_path):
-    return runs.create(tmp_path / "runs", "small", 5, RECIPE, {"backend": "jax"})
+    return new.create(
+        tmp_path / "runs",
+        "small",
+        seed=5,
+        recipe_toml=RECIPE,
+        environment={"backend": "jax"},
+    )
 
 
 def test_a_run_is_found_again_by_its_folder(run):
@@ -38,7 +46,10 @@ def test_a_run_is_found_again_by_its_folder(run):
 
 def test_a_taken_name_is_never_written_over(run):
     again = [
-        runs.create(run.path.parent, "small", 5, RECIPE, {}).name for _ in range(2)
+        new.create(
+            run.path.parent, "small", seed=5, recipe_toml=RECIPE, environment={}
+        ).name
+        for _ in range(2)
     ]
     assert again == ["small-5-2", "small-5-3"]
     assert run.environment == {"backend": "jax"}
@@ -47,18 +58,20 @@ def test_a_taken_name_is_never_written_over(run):
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "C:\\a", ".hidden", "-n", "a\n"])
 def test_a_name_that_is_no_folder_name_is_refused(tmp_path, name):
     with pytest.raises(UserError, match="plain folder name"):
-        runs.create(tmp_path, name, 0, RECIPE, {})
+        new.create(tmp_path, name, seed=0, recipe_toml=RECIPE, environment={})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_runs_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(UserError, match=r"must be a folder, .* is a file"):
-        runs.create(tmp_path / "runs", "small", 0, RECIPE, {})
+        new.create(
+            tmp_path / "runs", "small", seed=0, recipe_toml=RECIPE, environment={}
+        )
 
 
 def test_what_is_no_run_is_refused_with_the_nearest_one(run):
-    runs.create(run.path.parent, "other", 1, RECIPE, {})
+    new.create(run.path.parent, "other", seed=1, recipe_toml=RECIPE, environment={})
     with pytest.raises(UserError, match=r"Did you mean .*small-5\?"):
         Run(run.path.parent / "smal-5")
     with pytest.raises(UserError, match=r"holds recipe.toml.*Did you mean"):
@@ -181,11 +194,32 @@ def test_environment_says_what_is_installed_and_how_it_was_called(monkeypatch):
     json.dumps(found)
 
 
+def test_a_checkout_that_is_not_installed_has_no_version_and_says_its_commit(tmp_path):
+    package = Path(classicnets.__file__).parent
+    shutil.copytree(package, tmp_path / "src" / "classicnets")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    code = (
+        "import json; from classicnets.runs import environment;"
+        "print(json.dumps(environment.describe('f', 'cpu')))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-S", "-c", code],  # without what is installed
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(answer.stdout)
+    assert found["classicnets"] is None
+    assert found["keras"] is None
+
+
 def test_a_run_and_its_report_need_no_backend(tmp_path):
     code = (
-        "import sys; from classicnets import environment, report, run;"
-        f"it = run.create({str(tmp_path)!r}, 'a', 0, {RECIPE!r},"
-        " environment.describe('f', 'cpu'));"
+        "import sys; from classicnets.reports import report;"
+        "from classicnets.runs import environment, new;"
+        f"it = new.create({str(tmp_path)!r}, 'a', seed=0, recipe_toml={RECIPE!r},"
+        " environment=environment.describe('f', 'cpu'));"
         "it.append_history({'epoch': 1, 'loss': 1.0});"
         "report.write(it);"
         "print(sorted({'keras', 'jax', 'torch', 'tensorflow'} & set(sys.modules)))"

@@ -327,5 +327,5 @@ def test_a_precision_without_units_for_it_is_noted(precision, device, flags, war
     settings = recipe.build(
         {"network": "resnet20", "data": "digits", "epochs": 1, "precision": precision}
     )
-    notes = training._slow_precision(settings, device, flags)
+    notes = training._slow_precision(settings, device, flags=flags)
     assert [("--set precision=float32" in note) for note in notes] == [True] * warns

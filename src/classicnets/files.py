@@ -67,6 +67,25 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write(path, f"{text}\n".encode())
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; an empty one where there is no file.
+
+    Raises:
+        UserError: If the file holds something else, or cannot be read.
+    """
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} must be JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must be a JSON object, got {content!r:.60}.")
+    return content
+
+
 @contextlib.contextmanager
 def lock(folder: Path, holder: Callable[[], str]) -> Iterator[None]:
     """Keep every other process out of a folder, until this one ends or lets it go.
