@@ -181,11 +181,8 @@ def _inference(job, settings, task, batch) -> Callable[[], np.ndarray] | None:
 def _open(job, settings, task, batch):
     """Write the run's networks, and read them again."""
     folder = pathlib.Path(job.log).parent / "runs"
-    text = recipe.to_toml(settings)
     described = environment.describe("", "")
-    run = new.create(
-        folder, job.contender.name, seed=0, recipe_toml=text, environment=described
-    )
+    run = new.create(folder, job.contender.name, settings, environment=described)
     for name, model in task.plain_models().items():
         run.save_model(name, model)
     if settings.task == "classify":

@@ -6,57 +6,29 @@ import html
 import io
 import re
 import shlex
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pages import Page
 from PIL import Image
 
 from classicnets import pictures
-from classicnets.errors import UserError
+from classicnets import recipe as recipes
 from classicnets.reports import animation, classify, figures, report
 from classicnets.reports import generative as generative_page
 from classicnets.runs import new
 
-RECIPE = 'network = "resnet20"\ndata = "digits"\nepochs = 3\nseed = 5\n'
-VOID = {"meta", "br", "img", "line", "circle", "polyline"}
-
-
-class Page(HTMLParser):
-    """The page as text, its tags, and whether each tag was closed in order."""
-
-    def __init__(self, source):
-        super().__init__()
-        self.tags, self.open, self.words, self.links = [], [], [], []
-        self.feed(source)
-        assert self.open == []
-        self.text = re.sub(r"\s+", " ", " ".join(self.words))
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.links += [value for key, value in attrs if key in ("src", "href")]
-        assert not any(key.startswith("on") for key, _ in attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
+RECIPE = {"network": "resnet20", "data": "digits", "epochs": 3, "seed": 5}
 
 
 @pytest.fixture
 def run(tmp_path):
-    return new.create(
-        tmp_path / "runs",
-        "small",
-        seed=5,
-        recipe_toml=RECIPE,
-        environment={"backend": "jax"},
-    )
+    return create(tmp_path / "runs", "small", backend="jax")
+
+
+def create(folder, name, *, changes=(), **environment):
+    recipe = recipes.build(RECIPE | dict(changes))
+    return new.create(folder, name, recipe, environment=environment)
 
 
 def written(run):
@@ -162,13 +134,6 @@ def test_pieces_that_are_missing_from_an_evaluation_are_named(run):
     assert "environment.json is not there" in page.text
 
 
-def test_a_broken_file_is_the_users_to_know(run):
-    run.save_text("metrics.json", "[")
-    with pytest.raises(UserError, match=r"metrics\.json must be JSON"):
-        report.write(run)
-    assert not (run.path / "report.html").exists()
-
-
 def test_the_best_epoch_is_named_as_the_file_counts_it(run):
     for epoch, loss in enumerate([3.0, 1.0, 2.0], start=1):
         run.append_history({"epoch": epoch, "validation_loss": loss})
@@ -185,14 +150,8 @@ def test_values_that_are_not_finite_break_no_chart(run):
 
 def test_a_stranger_s_text_is_never_markup(tmp_path):
     nasty = "<script>alert(1)</script>"
-    recipe = f"network = 'vgg11'\ndata = '{nasty}'\nepochs = 3\n# {nasty}\n"
-    run = new.create(
-        tmp_path / "a & 'b'",
-        "it's & me",
-        seed=0,
-        recipe_toml=recipe,
-        environment={nasty: nasty},
-    )
+    recipe = {"network": "vgg11", "data": nasty, "seed": 0}
+    run = create(tmp_path / "a & 'b'", "it's & me", changes=recipe, **{nasty: nasty})
     learn(run)
     run.set_status("failed", reason=nasty)
     for names in (["cat", nasty], [f"{nasty}{i}" for i in range(30)]):
@@ -217,9 +176,7 @@ def test_the_page_loads_nothing_from_elsewhere(run, classes):
 
 
 def test_the_commands_and_the_program_name_a_folder_with_spaces_rightly(tmp_path):
-    run = new.create(
-        tmp_path / "my runs", "it's me", seed=5, recipe_toml=RECIPE, environment={}
-    )
+    run = create(tmp_path / "my runs", "it's me")
     source = html.unescape(report.write(run).read_text())
     train, evaluate = re.findall(r"^(?:<pre>)?(classicnets (?:tr|ev).*)$", source, re.M)
     words = ["classicnets", "train", "my runs/it's me-5/recipe.toml"]
@@ -296,15 +253,9 @@ def test_a_single_value_has_ticks_around_it(value):
     assert found[0] < value < found[-1]
 
 
-def generative(tmp_path, network, task):
-    recipe = f'network = "{network}"\ndata = "mnist"\nepochs = 30\ntask = "{task}"\n'
-    return new.create(
-        tmp_path / "runs",
-        network,
-        seed=0,
-        recipe_toml=recipe,
-        environment={"backend": "jax"},
-    )
+def generative(tmp_path, network):
+    recipe = {"network": network, "data": "mnist", "epochs": 30, "seed": 0}
+    return create(tmp_path / "runs", network, changes=recipe, backend="jax")
 
 
 def draw(run, *names, epochs=(), side=40):
@@ -330,7 +281,7 @@ GAN |= {"features": "resnet20 <64>"}
 
 
 def test_the_page_of_a_vae_shows_its_bound_and_its_pictures(tmp_path):
-    run = generative(tmp_path, "conv_vae", "reconstruct")
+    run = generative(tmp_path, "conv_vae")
     for epoch in (1, 2, 3):
         values = {"loss": 150 / epoch, "reconstruction": 140 / epoch, "kl": 5 + epoch}
         values |= {f"validation_{name}": value + 1 for name, value in values.items()}
@@ -362,7 +313,7 @@ def test_the_page_of_a_vae_shows_its_bound_and_its_pictures(tmp_path):
 
 
 def test_the_page_of_a_gan_shows_its_distances_and_what_they_rest_on(tmp_path):
-    run = generative(tmp_path, "wgan_gp", "generate")
+    run = generative(tmp_path, "wgan_gp")
     for epoch in range(1, 5):
         losses = {"critic_loss": -9.0, "distance": 10.0, "penalty": 0.1}
         row = {"epoch": epoch, "learning_rate": 1e-4, **losses, "generator_loss": 3.0}
@@ -386,13 +337,9 @@ def test_the_page_of_a_gan_shows_its_distances_and_what_they_rest_on(tmp_path):
     assert "Reconstructions" not in page.text
 
 
-@pytest.mark.parametrize(
-    ("network", "task"), [("vae", "reconstruct"), ("gan", "generate")]
-)
-def test_a_run_with_nothing_yet_says_so_and_leaves_the_rest_out(
-    tmp_path, network, task
-):
-    page = written(generative(tmp_path, network, task))
+@pytest.mark.parametrize("network", ["vae", "gan"])
+def test_a_run_with_nothing_yet_says_so_and_leaves_the_rest_out(tmp_path, network):
+    page = written(generative(tmp_path, network))
     assert "No split has been measured yet" in page.text
     assert "No epoch has been recorded" in page.text
     assert "img" not in page.tags
@@ -400,7 +347,7 @@ def test_a_run_with_nothing_yet_says_so_and_leaves_the_rest_out(
 
 
 def test_an_autoencoder_is_not_said_to_draw_samples(tmp_path):
-    run = generative(tmp_path, "autoencoder", "reconstruct")
+    run = generative(tmp_path, "autoencoder")
     run.save_metrics("test", {"examples": 10, "reconstruction": 80.0, "seconds": 1.0})
     page = written(run)
     assert "80.00 nats per image: reconstruction of 10 test images" in page.text
@@ -410,7 +357,7 @@ def test_an_autoencoder_is_not_said_to_draw_samples(tmp_path):
 
 
 def test_an_elbo_below_zero_is_not_called_its_negative(tmp_path):
-    run = generative(tmp_path, "vae", "reconstruct")
+    run = generative(tmp_path, "vae")
     run.save_metrics("test", VAE | {"elbo": -101.934})
     page = written(run)
     assert "-101.93 nats per image: ELBO on" in page.text
@@ -418,7 +365,7 @@ def test_an_elbo_below_zero_is_not_called_its_negative(tmp_path):
 
 
 def test_earlier_grids_are_thinned_and_in_the_order_of_epochs(tmp_path):
-    run = generative(tmp_path, "dcgan", "generate")
+    run = generative(tmp_path, "dcgan")
     epochs = [1, *range(500, 12_001, 500)]
     draw(run, epochs=epochs)
     shown = [int(n) for n in re.findall(r"Epoch (\d+)", written(run).text)]
@@ -429,7 +376,7 @@ def test_earlier_grids_are_thinned_and_in_the_order_of_epochs(tmp_path):
 
 
 def test_a_page_of_large_pictures_stays_a_few_megabytes(tmp_path):
-    run = generative(tmp_path, "dcgan", "generate")
+    run = generative(tmp_path, "dcgan")
     draw(run, "interpolation", epochs=range(1, 12), side=400)
     source = report.write(run).read_text()
     page = Page(source)
@@ -439,14 +386,6 @@ def test_a_page_of_large_pictures_stays_a_few_megabytes(tmp_path):
     sizes = [opened(link).size for link in page.links]
     assert sizes[0] == (400, 400)
     assert max(max(size) for size in sizes[2:10]) == 288
-
-
-def test_a_broken_picture_is_the_users_to_know(tmp_path):
-    run = generative(tmp_path, "gan", "generate")
-    draw(run, "interpolation")
-    (run.path / "samples" / "interpolation.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"interpolation\.png must be a picture"):
-        report.write(run)
 
 
 @pytest.mark.parametrize(
@@ -466,7 +405,7 @@ def test_a_deviation_is_written_with_two_digits(mean, deviation, says):
 
 def test_the_program_of_the_page_makes_images(tmp_path, monkeypatch):
     keras = pytest.importorskip("keras")
-    run = generative(tmp_path, "gan", "generate")
+    run = generative(tmp_path, "gan")
     noise = keras.Input((7,))
     grey = keras.layers.Dense(4 * 4, activation="sigmoid")(noise) * 255
     image = keras.layers.Reshape((4, 4, 1))(keras.ops.cast(grey, "uint8"))

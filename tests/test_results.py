@@ -246,7 +246,7 @@ def test_a_run_becomes_a_row_a_metric(run, tmp_path):
 
 def test_rows_are_appended_and_never_twice(run, tmp_path):
     path = tmp_path / "results.csv"
-    path.write_text(record.to_csv(ROWS))
+    files.write_csv(path, record.COLUMNS, ROWS)
     added = record.record(run, path)
     assert record.read(path) == [*ROWS, *added]
     before = path.read_bytes()
@@ -318,7 +318,8 @@ def test_a_fold_is_no_result(run, tmp_path):
 )
 def test_a_table_that_is_none_is_refused_and_kept(run, tmp_path, change, message):
     path = tmp_path / "results.csv"
-    path.write_text(change(record.to_csv(ROWS)))
+    files.write_csv(path, record.COLUMNS, ROWS)
+    path.write_text(change(path.read_text()))
     before = path.read_bytes()
     with pytest.raises(cn.UserError, match=message):
         record.record(run, path)

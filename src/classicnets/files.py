@@ -4,12 +4,14 @@ Every file that the package writes is written here, but for TensorBoard's, which
 """
 
 import contextlib
+import csv
+import io
 import json
 import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,17 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} must be a JSON object, got {content!r:.60}.")
     return content
+
+
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Write a file as CSV; a cell that its row lacks stays empty."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write(path, text.getvalue().encode())
 
 
 @contextlib.contextmanager

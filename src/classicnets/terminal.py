@@ -16,14 +16,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Bar:
-    """The steps of a run, its speed and the time left, on stderr.
-
-    Args:
-        steps: Of the run, from its start to its end.
-        step_size: Examples per step.
-        step: Where this process begins.
-        is_visible: Whether anything is written.
-    """
+    """The steps of a run from its start to its end, its speed and the time left."""
 
     def __init__(
         self, steps: int, step_size: int, *, step: int = 0, is_visible: bool = True

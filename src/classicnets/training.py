@@ -56,8 +56,7 @@ def train(
         run = new.create(
             runs,
             name or recipe.network,
-            seed=recipe.seed,
-            recipe_toml=recipes.to_toml(recipe),
+            recipe,
             environment=_describe(splits) | {"class_names": list(splits.class_names)},
         )
         _save_tokenizer(run, splits)

@@ -49,11 +49,7 @@ def encode(frames: Sequence[np.ndarray], milliseconds: int = 250) -> bytes:
     durations.append(max(milliseconds, _LAST_MILLISECONDS))
     data = io.BytesIO()
     first.save(
-        *(data, "PNG"),
-        save_all=True,
-        append_images=others,
-        loop=0,
-        duration=durations,
+        data, "PNG", save_all=True, append_images=others, loop=0, duration=durations
     )
     return data.getvalue()
 

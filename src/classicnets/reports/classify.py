@@ -45,10 +45,11 @@ def confusions(counts: np.ndarray, classes: list[str]) -> dict[str, Any]:
         counts: (classes, classes), rows are true classes; or (0,) if unknown.
         classes: Their names.
     """
+    if len(counts) <= _TABLE_CLASSES:
+        return {"classes": classes, "confusion": _cells(counts) if len(counts) else []}
     return {
         "classes": classes,
-        "confusion": _confusion_rows(counts),
-        "confusion_picture": _confusion_picture(counts),
+        "confusion_picture": figures.confusion_picture(counts),
         "confusions": _most_frequent(counts, classes),
     }
 
@@ -76,10 +77,8 @@ def _interval(measured: Mapping[str, Any]) -> tuple[float, float] | None:
     return middle - z * spread, middle + z * spread
 
 
-def _confusion_rows(confusion: np.ndarray) -> list[list[dict[str, Any]]]:
+def _cells(confusion: np.ndarray) -> list[list[dict[str, Any]]]:
     """Return the cells of a small matrix; `strength` is the root of a row's share."""
-    if not 0 < len(confusion) <= _TABLE_CLASSES:
-        return []
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     return [
         [
@@ -95,16 +94,8 @@ def _confusion_rows(confusion: np.ndarray) -> list[list[dict[str, Any]]]:
     ]
 
 
-def _confusion_picture(confusion: np.ndarray) -> tuple[str, int] | None:
-    if len(confusion) <= _TABLE_CLASSES:
-        return None
-    return figures.confusion_picture(confusion)
-
-
 def _most_frequent(confusion: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
     """Return the confusions of a matrix too large to be read cell by cell."""
-    if len(confusion) <= _TABLE_CLASSES:
-        return []
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
     # stable: of equal counts the one of the earlier class comes first

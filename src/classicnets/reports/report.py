@@ -147,12 +147,7 @@ def _training_seconds(run: Run) -> float | None:
 def _charts(
     history: list[dict[str, float]], charts: Sequence[Chart]
 ) -> list[dict[str, Any]]:
-    """Return lines over epochs, as far as they were recorded.
-
-    Args:
-        history: The rows of history.csv.
-        charts: Those of the network's kind.
-    """
+    """Return the charts of a kind, as far as history.csv has their columns."""
     contents = []
     for chart in charts:
         lines = [

@@ -10,9 +10,7 @@ The folds' own folders are the truth: crossval.json is made anew from them after
 """
 
 import contextlib
-import csv
 import dataclasses
-import io
 import json
 import math
 import os
@@ -107,8 +105,11 @@ class CrossValidation:
         }
         files.write_json(self.path / FILE, self.content)
         if rows:
-            path = self.path / "crossval.csv"
-            _save_table(path, rows, means=means, deviations=deviations)
+            columns = [*(key for key in rows[0] if key != "scores"), *means]
+            lines = [row | row["scores"] for row in rows]
+            lines += [{"fold": "mean", **means}, {"fold": "std", **deviations}]
+            cells = [{key: line.get(key) for key in columns} for line in lines]
+            files.write_csv(self.path / "crossval.csv", columns, cells)
 
 
 def is_one(path: str | os.PathLike[str]) -> bool:
@@ -175,23 +176,3 @@ def _row(number: int, run: Run, measured: Mapping[str, Any]) -> dict[str, Any]:
             and math.isfinite(value)
         },
     }
-
-
-def _save_table(
-    path: Path,
-    rows: list[dict[str, Any]],
-    *,
-    means: Mapping[str, float],
-    deviations: Mapping[str, float | None],
-) -> None:
-    first = [key for key in rows[0] if key != "scores"]
-    text = io.StringIO()
-    columns = [*first, *means]
-    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    table.writeheader()
-    for row in rows:
-        cells = row | row["scores"]
-        table.writerow({key: cells.get(key) for key in columns})
-    table.writerow({"fold": "mean", **means})
-    table.writerow({"fold": "std", **deviations})
-    files.write(path, text.getvalue().encode())

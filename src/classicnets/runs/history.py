@@ -1,7 +1,7 @@
 """history.csv: one row per epoch, all of them numbers."""
 
 import csv
-import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,23 +11,12 @@ from classicnets.errors import UserError
 
 
 def read(path: Path) -> list[dict[str, float]]:
-    """Return the rows of the file; a value that was not measured has no key.
-
-    Raises:
-        UserError: If the file cannot be read, or a cell is not a number.
-    """
+    """Return the rows of the file; a value that was not measured has no key."""
     return _read(path)[1]
 
 
 def append(path: Path, row: Mapping[str, Any]) -> tuple[int, bool]:
-    """Add a row; see `Run.append_history`.
-
-    Returns:
-        The row's step, and whether it took the place of others.
-
-    Raises:
-        UserError: If the row has a column that the first row had not.
-    """
+    """Add a row; return its step, and whether it took the place of others."""
     columns, rows = _read(path)
     columns = columns or list(row)
     if unknown := set(row) - set(columns):
@@ -35,14 +24,10 @@ def append(path: Path, row: Mapping[str, Any]) -> tuple[int, bool]:
             f"{path}: the first row fixed the columns {', '.join(columns)}, got also"
             f" {', '.join(sorted(unknown))}."
         )
-    earlier = rows
-    if "epoch" in row:
-        earlier = [old for old in rows if old.get("epoch", 0) < row["epoch"]]
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    table.writeheader()
-    table.writerows({k: _cell(v) for k, v in old.items()} for old in (*earlier, row))
-    files.write(path, text.getvalue().encode())
+    end = row.get("epoch", math.inf)
+    earlier = [old for old in rows if old.get("epoch", 0) < end]
+    cells = [{k: _cell(v) for k, v in each.items()} for each in (*earlier, row)]
+    files.write_csv(path, columns, cells)
     return int(row.get("epoch") or len(earlier) + 1), len(earlier) < len(rows)
 
 

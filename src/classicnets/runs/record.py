@@ -5,10 +5,9 @@ docs/results.md is made of it by tools/results.py.
 
 import csv
 import dataclasses
-import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +104,7 @@ def record(run: Run, to: Path, *, shared: bool = False) -> list[Row]:
                 f"{run.name} is in {to} already: {results[0]['recipe']}, seed"
                 f" {results[0]['seed']}, commit {results[0]['commit']}."
             )
-        files.write(to, to_csv([*earlier, *results]).encode())
+        files.write_csv(to, COLUMNS, [*earlier, *results])
     return results
 
 
@@ -170,15 +169,6 @@ def read(path: Path) -> list[Row]:
                     f" {row[column]!r}."
                 )
     return records
-
-
-def to_csv(results: Sequence[Mapping[str, str]]) -> str:
-    """Return the text of a file with these rows."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(results)
-    return text.getvalue()
 
 
 def _check(run: Run) -> None:

@@ -19,21 +19,9 @@ _NAMED_CLASSES = 4  # of those that changed
 
 
 def check(
-    run: Run,
-    splits: Splits,
-    *,
-    before: Recipe,
-    now: Recipe,
-    allowed: Sequence[str],
+    run: Run, splits: Splits, *, before: Recipe, now: Recipe, allowed: Sequence[str]
 ) -> None:
-    """Refuse to go on with other classes, another recipe, data or backend.
-
-    Args:
-        run: The run, whose environment.json says how it began.
-        splits: Its data now.
-        before, now: Its recipe at the checkpoint, and now.
-        allowed: Which of "recipe", "data" and "backend" may differ all the same.
-    """
+    """Refuse to go on with other classes, or with what is not `allowed` to differ."""
     began = run.environment
     if now.kind.labelled:
         class_names = list(splits.class_names)
