@@ -20,15 +20,15 @@ def content(run: Run, common: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         run: Of a classifier.
-        common: Those names, of which `split` and `measured` are used.
+        common: Those names, of which `split` and `metrics` are used.
     """
-    split, measured = common["split"], common["measured"]
-    confusion = np.asarray(measured.get("confusion") or [], dtype=np.int64)
+    split, metrics = common["split"], common["metrics"]
+    confusion = np.asarray(metrics.get("confusion") or [], dtype=np.int64)
     classes = _class_names(run, len(confusion))
     return {
-        "interval": _interval(measured),
+        "interval": _interval(metrics),
         **confusions(confusion, classes),
-        "worst": _worst_first(measured.get("per_class") or []),
+        "worst": _worst_first(metrics.get("per_class") or []),
         "worst_count": _WORST_CLASSES,
         "samples": _samples(run, split, classes) if split else {},
         "input_shape": _input_shape(run),
@@ -57,16 +57,16 @@ def confusions(counts: np.ndarray, classes: list[str]) -> dict[str, Any]:
 def _class_names(run: Run, count: int) -> list[str]:
     if names := run.environment.get("class_names"):
         return [str(name) for name in names]
-    for measured in run.metrics.values():
-        names = [str(row["name"]) for row in measured.get("per_class") or []]
+    for metrics in run.metrics.values():
+        names = [str(row["name"]) for row in metrics.get("per_class") or []]
         if names:
             return names
     return [str(index) for index in range(count)]
 
 
-def _interval(measured: Mapping[str, Any]) -> tuple[float, float] | None:
+def _interval(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
     """Return Wilson's 95 % interval of the accuracy: what so few examples can say."""
-    examples, share = measured.get("examples"), measured.get("top1")
+    examples, share = metrics.get("examples"), metrics.get("top1")
     if not examples or share is None:
         return None
     z = 1.96

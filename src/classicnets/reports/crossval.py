@@ -38,7 +38,7 @@ def write(folder: CrossValidation) -> Path:
 
 def _content(folder: CrossValidation) -> dict[str, Any]:
     rows, recipe = folder.rows, folder.recipe
-    judged = [run for row in rows if (run := folder.fold(row["fold"]))]
+    runs = [run for row in rows if (run := folder.fold(row["fold"]))]
     means, deviations = summary(rows)
     headline = recipe.kind.scores[0]
     first = headline if headline in means else next(iter(means), "")
@@ -47,7 +47,7 @@ def _content(folder: CrossValidation) -> dict[str, Any]:
         "name": folder.path.name,
         "recipe": dataclasses.asdict(recipe),
         "recipe_text": recipes.to_toml(recipe).strip(),
-        "environment": _environment(judged),
+        "environment": _environment(runs),
         "folds": folder.folds,
         "splitter": folder.content.get("splitter"),
         "groups": folder.groups,
@@ -58,25 +58,25 @@ def _content(folder: CrossValidation) -> dict[str, Any]:
         "std": deviations,
         "shares": kinds.SHARES,
         "seconds": sum(row["seconds"] or 0 for row in rows) or None,
-        "charts": _charts(judged, recipe.kind),
+        "charts": _charts(runs, recipe.kind),
         "resume_command": shlex.join(["classicnets", "resume", path]),
-        **_pooled(judged),
+        **_pooled(runs),
     }
 
 
-def _environment(judged: list[Run]) -> dict[str, Any]:
+def _environment(runs: list[Run]) -> dict[str, Any]:
     """Return where the first fold was trained, without what differs between folds."""
     left_out = ("class_names", "train_examples", "validation_examples", "resumed")
-    if not judged:
+    if not runs:
         return {}
-    return {k: v for k, v in judged[0].environment.items() if k not in left_out}
+    return {k: v for k, v in runs[0].environment.items() if k not in left_out}
 
 
-def _charts(judged: list[Run], kind: kinds.Kind) -> list[dict[str, Any]]:
+def _charts(runs: list[Run], kind: kinds.Kind) -> list[dict[str, Any]]:
     if kind.curve is None:
         return []
     (title, curve), lines = kind.curve, []
-    for run in judged[:_CHARTS]:
+    for run in runs[:_CHARTS]:
         if points := report.finite_points(run.history, curve):
             lines.append(figures.Line(f"fold {run.recipe.fold}", points))
     if not lines:
@@ -87,14 +87,14 @@ def _charts(judged: list[Run], kind: kinds.Kind) -> list[dict[str, Any]]:
     return [{"title": title, "svg": svg}]
 
 
-def _pooled(judged: list[Run]) -> dict[str, Any]:
+def _pooled(runs: list[Run]) -> dict[str, Any]:
     """Return the confusion matrices of all folds in one: an example counts once."""
-    counts = [run.metrics["test"].get("confusion") for run in judged]
+    counts = [run.metrics["test"].get("confusion") for run in runs]
     if not counts or not all(counts):
         return {"pooled": None}
     total = np.sum([np.asarray(part, np.int64) for part in counts], axis=0)
     examples, right = int(total.sum()), int(total.trace())
     return {
         "pooled": {"examples": examples, "right": right, "share": right / examples},
-        **classify.confusions(total, judged[0].class_names),
+        **classify.confusions(total, runs[0].class_names),
     }

@@ -90,12 +90,11 @@ def page(template: str = "report.html.j2") -> jinja2.Template:
 
 def _content(run: Run) -> dict[str, Any]:
     """Return everything the page shows, by the names that the templates use."""
-    metrics, history = run.metrics, run.history
+    evaluations, history = run.metrics, run.history
     recipe_text = (run.path / "recipe.toml").read_text(encoding="utf-8")
     recipe = _values(recipe_text)
     kind = _kind(recipe)
-    split = next((s for s in ("test", "validation") if s in metrics), None)
-    measured = metrics[split] if split else {}
+    split = next((s for s in ("test", "validation") if s in evaluations), None)
     folder = f"{run.path.parent.name}/{run.name}"
     common = {
         "kind": kind,
@@ -112,8 +111,8 @@ def _content(run: Run) -> dict[str, Any]:
         "epochs_done": len(history),
         "seconds": _training_seconds(run),
         "split": split,
-        "measured": measured,
-        "evaluations": metrics,
+        "metrics": evaluations[split] if split else {},
+        "evaluations": evaluations,
         "charts": _charts(history, kind.charts),
         "folder": shlex.quote(folder),
         "run_path": folder,

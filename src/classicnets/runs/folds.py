@@ -80,9 +80,9 @@ class CrossValidation:
         rows = []
         for number in range(1, self.folds + 1):
             run = self.fold(number)
-            measured = run.metrics.get("test") if run else None
-            if run and measured:
-                rows.append(_row(number, run, measured))
+            metrics = run.metrics.get("test") if run else None
+            if run and metrics:
+                rows.append(_row(number, run, metrics=metrics))
         return rows
 
     @contextlib.contextmanager
@@ -158,19 +158,19 @@ def summary(
     return means, deviations
 
 
-def _row(number: int, run: Run, measured: Mapping[str, Any]) -> dict[str, Any]:
+def _row(number: int, run: Run, *, metrics: Mapping[str, Any]) -> dict[str, Any]:
     environment, status, kind = run.environment, run.status, run.recipe.kind
     return {
         "fold": number,
         "run": run.name,
         "train_examples": environment.get("train_examples"),
         "validation_examples": environment.get("validation_examples"),
-        "examples": measured.get("examples"),
+        "examples": metrics.get("examples"),
         "best_epoch": (status.get("best") or {}).get("epoch"),
         "seconds": status.get("seconds"),
         "scores": {
             key: value
-            for key, value in measured.items()
+            for key, value in metrics.items()
             if key in (*kind.scores, *kind.further_scores)
             and isinstance(value, int | float)
             and math.isfinite(value)

@@ -124,9 +124,9 @@ def rows(run: Run, *, shared: bool = False) -> list[Row]:
     }
     results = []
     for split in ("test", "validation"):
-        measured = run.metrics.get(split, {})
+        metrics = run.metrics.get(split, {})
         for metric in recipe.kind.scores:
-            if not isinstance(measured.get(metric), int | float):
+            if not isinstance(metrics.get(metric), int | float):
                 continue
             anchor, source = ANCHORS.get((name, metric), (None, ""))
             if split != "test":
@@ -134,8 +134,8 @@ def rows(run: Run, *, shared: bool = False) -> list[Row]:
             own = {
                 "split": split,
                 "metric": metric,
-                "examples": str(measured["examples"]),
-                "value": _cell(measured[metric]),
+                "examples": str(metrics["examples"]),
+                "value": _cell(metrics[metric]),
                 "anchor": _cell(anchor),
                 "anchor_source": source,
             }
