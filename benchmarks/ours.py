@@ -34,8 +34,7 @@ from benchmarks.worker import (
     Turns,
 )
 from classicnets import data, recipe
-from classicnets.runs import environment
-from classicnets.runs import run as runs
+from classicnets.runs import environment, new
 
 with environment.lean_imports():
     import keras
@@ -182,9 +181,8 @@ def _inference(job, settings, task, batch) -> Callable[[], np.ndarray] | None:
 def _open(job, settings, task, batch):
     """Write the run's networks, and read them again."""
     folder = pathlib.Path(job.log).parent / "runs"
-    text = recipe.to_toml(settings)
     described = environment.describe("", "")
-    run = runs.create(folder, job.contender.name, 0, text, described)
+    run = new.create(folder, job.contender.name, settings, environment=described)
     for name, model in task.plain_models().items():
         run.save_model(name, model)
     if settings.task == "classify":

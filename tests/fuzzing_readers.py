@@ -309,7 +309,7 @@ def read_checkpoint(path: Path) -> None:
 
     variables = network().variables
     kept = Checkpoints(path.parent, variables, variables)
-    kept.find()
+    kept.find_newest()
     kept.restore()
 
 

@@ -249,7 +249,7 @@ def gone(photos):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (swapped, "the data must be that of the training until now: photos is"),
+        (swapped, "the data must be that of the run so far: photos is"),
         (replaced, "--allow-changed data goes on all the same"),
         (removed, "train examples, were"),
         (added, "train examples, were"),

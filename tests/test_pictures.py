@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from classicnets import pictures
+from classicnets.reports import animation
 
 
 def noise(*shape, seed=0):
@@ -102,7 +103,7 @@ def test_a_png_gives_the_pixels_back(shape):
 @pytest.mark.parametrize("shape", [(9, 12, 1), (9, 12, 3), (9, 12)])
 def test_an_animation_has_every_frame_and_holds_the_last(shape):
     frames = [noise(*shape, seed=seed) for seed in range(4)]
-    png = pictures.encode_animation(frames, milliseconds=120)
+    png = animation.encode(frames, milliseconds=120)
     shown, durations = frames_of(png)
     assert durations == [120, 120, 120, 2500]
     for frame, found in zip(frames, shown, strict=True):
@@ -112,7 +113,7 @@ def test_an_animation_has_every_frame_and_holds_the_last(shape):
 
 def test_a_long_animation_is_thinned_from_its_first_frame_to_its_last():
     frames = [np.full((4, 4, 1), value, np.uint8) for value in range(200)]
-    shown, durations = frames_of(pictures.encode_animation(frames))
+    shown, durations = frames_of(animation.encode(frames))
     values = [int(frame[0, 0, 0]) for frame in shown]
     assert len(durations) == 60
     assert (values[0], values[-1]) == (0, 199)
@@ -127,7 +128,7 @@ def test_a_large_animation_is_made_to_fit_and_still_shows_the_same():
     frames = [
         (smooth + noise(300, 400, 3, seed=k) // 4).astype("uint8") for k in range(30)
     ]
-    png = pictures.encode_animation(frames)
+    png = animation.encode(frames)
     assert 500_000 < len(png) < 2_400_000
     shown, durations = frames_of(png)
     assert len(durations) == 24
@@ -138,18 +139,19 @@ def test_a_large_animation_is_made_to_fit_and_still_shows_the_same():
 
 
 def test_a_single_frame_is_a_picture_and_no_frame_is_refused():
-    shown, _ = frames_of(pictures.encode_animation([noise(4, 4, 3)]))
+    shown, _ = frames_of(animation.encode([noise(4, 4, 3)]))
     np.testing.assert_array_equal(shown[0], noise(4, 4, 3))
     with pytest.raises(ValueError, match="got none"):
-        pictures.encode_animation([])
+        animation.encode([])
     with pytest.raises(ValueError, match="frames of one shape"):
-        pictures.encode_animation([noise(4, 4, 3), noise(4, 5, 3)])
+        animation.encode([noise(4, 4, 3), noise(4, 5, 3)])
 
 
 def test_an_arc_in_the_plane_is_a_rotation_by_equal_angles():
     shares = np.array([0.0, 0.25, 0.5, 1.0])
     angle = 1.2
-    found = pictures.slerp([2.0, 0.0], [2 * np.cos(angle), 2 * np.sin(angle)], shares)
+    end = [2 * np.cos(angle), 2 * np.sin(angle)]
+    found = pictures.slerp([2.0, 0.0], end, shares=shares)
     expected = 2 * np.stack([np.cos(shares * angle), np.sin(shares * angle)], axis=1)
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
@@ -158,7 +160,7 @@ def test_an_arc_keeps_the_norm_and_ends_exactly():
     random = np.random.default_rng(0)
     first, second = random.normal(size=(2, 100)).astype("float32")
     second *= np.linalg.norm(first) / np.linalg.norm(second)
-    codes = pictures.slerp(first, second, np.linspace(0, 1, 9))
+    codes = pictures.slerp(first, second, shares=np.linspace(0, 1, 9))
     assert codes.shape == (9, 100)
     assert codes.dtype == np.float32
     np.testing.assert_array_equal(codes[0], first)
@@ -173,7 +175,9 @@ def test_an_arc_keeps_the_norm_and_ends_exactly():
 
 @pytest.mark.parametrize("second", [[3.0, 6.0], [-1.0, -2.0], [0.0, 0.0]])
 def test_without_one_arc_the_way_is_straight(second):
-    codes = pictures.slerp(np.array([1.0, 2.0]), np.array(second), [0.0, 0.5, 1.0])
+    codes = pictures.slerp(
+        np.array([1.0, 2.0]), np.array(second), shares=[0.0, 0.5, 1.0]
+    )
     middle = (np.array([1.0, 2.0]) + second) / 2
     np.testing.assert_allclose(codes, [[1.0, 2.0], middle, second], atol=1e-9)
 
@@ -190,7 +194,7 @@ def test_codes_of_the_manifold_are_the_middles_of_equal_probabilities():
     np.testing.assert_allclose(shares, (np.arange(20) + 0.5) / 20, atol=1e-6)
 
 
-def test_a_map_puts_each_kind_where_its_codes_are():
+def test_a_map_puts_each_class_where_its_codes_are():
     # Blue to the left below, vermilion to the right above.
     random = np.random.default_rng(0)
     labels = np.repeat([0, 1], 200)

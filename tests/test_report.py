@@ -6,51 +6,29 @@ import html
 import io
 import re
 import shlex
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pages import Page
 from PIL import Image
 
 from classicnets import pictures
-from classicnets.errors import UserError
-from classicnets.reports import figures, report
-from classicnets.reports import generative as report_generative
-from classicnets.runs import run as runs
+from classicnets import recipe as recipes
+from classicnets.reports import animation, classify, figures, report
+from classicnets.reports import generative as generative_page
+from classicnets.runs import new
 
-RECIPE = 'network = "resnet20"\ndata = "digits"\nepochs = 3\nseed = 5\n'
-VOID = {"meta", "br", "img", "line", "circle", "polyline"}
-
-
-class Page(HTMLParser):
-    """The page as text, its tags, and whether each tag was closed in order."""
-
-    def __init__(self, source):
-        super().__init__()
-        self.tags, self.open, self.words, self.links = [], [], [], []
-        self.feed(source)
-        assert self.open == []
-        self.text = re.sub(r"\s+", " ", " ".join(self.words))
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.links += [value for key, value in attrs if key in ("src", "href")]
-        assert not any(key.startswith("on") for key, _ in attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
+RECIPE = {"network": "resnet20", "data": "digits", "epochs": 3, "seed": 5}
 
 
 @pytest.fixture
 def run(tmp_path):
-    return runs.create(tmp_path / "runs", "small", 5, RECIPE, {"backend": "jax"})
+    return create(tmp_path / "runs", "small", backend="jax")
+
+
+def create(folder, name, *, changes=(), **environment):
+    recipe = recipes.build(RECIPE | dict(changes))
+    return new.create(folder, name, recipe, environment=environment)
 
 
 def written(run):
@@ -58,7 +36,7 @@ def written(run):
 
 
 def measure(run, names, *, split="test", seed=0, examples=60):
-    """Metrics and samples of a guesser that is right two times in three."""
+    """Save metrics and samples of a guesser that is right two times in three."""
     random = np.random.default_rng(seed)
     labels = random.integers(len(names), size=examples)
     guesses = random.integers(len(names), size=examples)
@@ -122,7 +100,7 @@ def test_the_headline_is_validation_when_test_was_not_opened_and_says_so(run):
 def test_the_interval_is_wilsons():
     # Brown, Cai and DasGupta (2001), Wilson's interval; the numbers from R:
     # prop.test(45, 50, correct = FALSE)$conf.int is 0.7863976 0.9565239.
-    low, high = report._interval({"examples": 50, "top1": 0.9})
+    low, high = classify._interval({"examples": 50, "top1": 0.9})
     assert (low, high) == pytest.approx((0.7863976, 0.9565239), abs=2e-5)
 
 
@@ -156,13 +134,6 @@ def test_pieces_that_are_missing_from_an_evaluation_are_named(run):
     assert "environment.json is not there" in page.text
 
 
-def test_a_broken_file_is_the_users_to_know(run):
-    run.save_text("metrics.json", "[")
-    with pytest.raises(UserError, match=r"metrics\.json must be JSON"):
-        report.write(run)
-    assert not (run.path / "report.html").exists()
-
-
 def test_the_best_epoch_is_named_as_the_file_counts_it(run):
     for epoch, loss in enumerate([3.0, 1.0, 2.0], start=1):
         run.append_history({"epoch": epoch, "validation_loss": loss})
@@ -179,8 +150,8 @@ def test_values_that_are_not_finite_break_no_chart(run):
 
 def test_a_stranger_s_text_is_never_markup(tmp_path):
     nasty = "<script>alert(1)</script>"
-    recipe = f"network = 'vgg11'\ndata = '{nasty}'\nepochs = 3\n# {nasty}\n"
-    run = runs.create(tmp_path / "a & 'b'", "it's & me", 0, recipe, {nasty: nasty})
+    recipe = {"network": "vgg11", "data": nasty, "seed": 0}
+    run = create(tmp_path / "a & 'b'", "it's & me", changes=recipe, **{nasty: nasty})
     learn(run)
     run.set_status("failed", reason=nasty)
     for names in (["cat", nasty], [f"{nasty}{i}" for i in range(30)]):
@@ -205,7 +176,7 @@ def test_the_page_loads_nothing_from_elsewhere(run, classes):
 
 
 def test_the_commands_and_the_program_name_a_folder_with_spaces_rightly(tmp_path):
-    run = runs.create(tmp_path / "my runs", "it's me", 5, RECIPE, {})
+    run = create(tmp_path / "my runs", "it's me")
     source = html.unescape(report.write(run).read_text())
     train, evaluate = re.findall(r"^(?:<pre>)?(classicnets (?:tr|ev).*)$", source, re.M)
     words = ["classicnets", "train", "my runs/it's me-5/recipe.toml"]
@@ -226,7 +197,7 @@ def test_a_large_confusion_matrix_lists_the_most_frequent_confusions(run):
     names = [f"class {i}" for i in range(40)]
     confusion = np.diag(np.full(40, 50))
     confusion[7, 3], confusion[3, 9] = 21, 34
-    rows = report._most_frequent(confusion, names)
+    rows = classify._most_frequent(confusion, names)
     assert rows == [
         {"label": "class 3", "predicted": "class 9", "count": 34, "of": 84},
         {"label": "class 7", "predicted": "class 3", "count": 21, "of": 71},
@@ -247,7 +218,7 @@ def test_classes_come_worst_first_and_empty_ones_last():
         {"name": "unknown", "examples": 4, "recall": None},
         {"name": "bad", "examples": 5, "recall": 0.2},
     ]
-    order = [row["name"] for row in report._worst_first(rows)]
+    order = [row["name"] for row in classify._worst_first(rows)]
     assert order == ["bad", "good", "empty", "unknown"]
 
 
@@ -282,13 +253,13 @@ def test_a_single_value_has_ticks_around_it(value):
     assert found[0] < value < found[-1]
 
 
-def generative(tmp_path, network, task):
-    recipe = f'network = "{network}"\ndata = "mnist"\nepochs = 30\ntask = "{task}"\n'
-    return runs.create(tmp_path / "runs", network, 0, recipe, {"backend": "jax"})
+def generative(tmp_path, network):
+    recipe = {"network": network, "data": "mnist", "epochs": 30, "seed": 0}
+    return create(tmp_path / "runs", network, changes=recipe, backend="jax")
 
 
 def draw(run, *names, epochs=(), side=40):
-    """Pictures of noise in samples/, and an animation of those of the epochs."""
+    """Draw pictures of noise in samples/, and an animation of those of the epochs."""
     random = np.random.default_rng(0)
     (run.path / "samples").mkdir()
     grids = [f"epoch-{epoch:04d}" for epoch in epochs]
@@ -298,7 +269,7 @@ def draw(run, *names, epochs=(), side=40):
         (run.path / "samples" / f"{name}.png").write_bytes(png)
     if epochs:
         frames = random.integers(256, size=(4, side, side, 3), dtype=np.uint8)
-        png = pictures.encode_animation(list(frames))
+        png = animation.encode(list(frames))
         (run.path / "samples" / "training.png").write_bytes(png)
 
 
@@ -310,7 +281,7 @@ GAN |= {"features": "resnet20 <64>"}
 
 
 def test_the_page_of_a_vae_shows_its_bound_and_its_pictures(tmp_path):
-    run = generative(tmp_path, "conv_vae", "reconstruct")
+    run = generative(tmp_path, "conv_vae")
     for epoch in (1, 2, 3):
         values = {"loss": 150 / epoch, "reconstruction": 140 / epoch, "kl": 5 + epoch}
         values |= {f"validation_{name}": value + 1 for name, value in values.items()}
@@ -321,19 +292,19 @@ def test_the_page_of_a_vae_shows_its_bound_and_its_pictures(tmp_path):
     (run.path / "decoder.keras").touch()
     run.set_status("finished")
     page = written(run)
-    assert "101.93 nats an image: negative ELBO on 10,000 test images" in page.text
-    assert "76.81 nats an image, reconstruction" in page.text
-    assert "25.12 nats an image, KL divergence" in page.text
-    assert "96.44 nats an image: negative log-likelihood at most" in page.text
+    assert "101.93 nats per image: negative ELBO on 10,000 test images" in page.text
+    assert "76.81 nats per image, reconstruction" in page.text
+    assert "25.12 nats per image, KL divergence" in page.text
+    assert "96.44 nats per image: negative log-likelihood at most" in page.text
     assert "<b> 0 or 1" in page.text
     assert "lower is better" in page.text
     for chart in ("Loss, nats", "Reconstruction, nats", "KL divergence, nats"):
-        assert f"{chart} an image training validation" in page.text
+        assert f"{chart} per image training validation" in page.text
     assert "best validation 51, epoch 3" in page.text
     assert page.tags.count("svg") == 4
     # the last grid, two earlier ones, the animation, and three more pictures
     assert page.tags.count("img") == 7
-    assert "Epoch 15, the last that was kept" in page.text
+    assert "Epoch 15, the last on record" in page.text
     for heading in ("Reconstructions", "From one code to another", "The codes"):
         assert heading in page.text
     for command in ("evaluate", "sample", "reconstruct", "interpolate"):
@@ -342,7 +313,7 @@ def test_the_page_of_a_vae_shows_its_bound_and_its_pictures(tmp_path):
 
 
 def test_the_page_of_a_gan_shows_its_distances_and_what_they_rest_on(tmp_path):
-    run = generative(tmp_path, "wgan_gp", "generate")
+    run = generative(tmp_path, "wgan_gp")
     for epoch in range(1, 5):
         losses = {"critic_loss": -9.0, "distance": 10.0, "penalty": 0.1}
         row = {"epoch": epoch, "learning_rate": 1e-4, **losses, "generator_loss": 3.0}
@@ -366,13 +337,9 @@ def test_the_page_of_a_gan_shows_its_distances_and_what_they_rest_on(tmp_path):
     assert "Reconstructions" not in page.text
 
 
-@pytest.mark.parametrize(
-    ("network", "task"), [("vae", "reconstruct"), ("gan", "generate")]
-)
-def test_a_run_with_nothing_yet_says_so_and_leaves_the_rest_out(
-    tmp_path, network, task
-):
-    page = written(generative(tmp_path, network, task))
+@pytest.mark.parametrize("network", ["vae", "gan"])
+def test_a_run_with_nothing_yet_says_so_and_leaves_the_rest_out(tmp_path, network):
+    page = written(generative(tmp_path, network))
     assert "No split has been measured yet" in page.text
     assert "No epoch has been recorded" in page.text
     assert "img" not in page.tags
@@ -380,25 +347,25 @@ def test_a_run_with_nothing_yet_says_so_and_leaves_the_rest_out(
 
 
 def test_an_autoencoder_is_not_said_to_draw_samples(tmp_path):
-    run = generative(tmp_path, "autoencoder", "reconstruct")
+    run = generative(tmp_path, "autoencoder")
     run.save_metrics("test", {"examples": 10, "reconstruction": 80.0, "seconds": 1.0})
     page = written(run)
-    assert "80.00 nats an image: reconstruction of 10 test images" in page.text
+    assert "80.00 nats per image: reconstruction of 10 test images" in page.text
     assert "classicnets reconstruct runs/autoencoder-0" in page.text
     for absent in ("classicnets sample", "classicnets interpolate", "ELBO", "KL"):
         assert absent not in page.text
 
 
 def test_an_elbo_below_zero_is_not_called_its_negative(tmp_path):
-    run = generative(tmp_path, "vae", "reconstruct")
+    run = generative(tmp_path, "vae")
     run.save_metrics("test", VAE | {"elbo": -101.934})
     page = written(run)
-    assert "-101.93 nats an image: ELBO on" in page.text
+    assert "-101.93 nats per image: ELBO on" in page.text
     assert "nearer to 0 is better" in page.text
 
 
 def test_earlier_grids_are_thinned_and_in_the_order_of_epochs(tmp_path):
-    run = generative(tmp_path, "dcgan", "generate")
+    run = generative(tmp_path, "dcgan")
     epochs = [1, *range(500, 12_001, 500)]
     draw(run, epochs=epochs)
     shown = [int(n) for n in re.findall(r"Epoch (\d+)", written(run).text)]
@@ -409,7 +376,7 @@ def test_earlier_grids_are_thinned_and_in_the_order_of_epochs(tmp_path):
 
 
 def test_a_page_of_large_pictures_stays_a_few_megabytes(tmp_path):
-    run = generative(tmp_path, "dcgan", "generate")
+    run = generative(tmp_path, "dcgan")
     draw(run, "interpolation", epochs=range(1, 12), side=400)
     source = report.write(run).read_text()
     page = Page(source)
@@ -419,14 +386,6 @@ def test_a_page_of_large_pictures_stays_a_few_megabytes(tmp_path):
     sizes = [opened(link).size for link in page.links]
     assert sizes[0] == (400, 400)
     assert max(max(size) for size in sizes[2:10]) == 288
-
-
-def test_a_broken_picture_is_the_users_to_know(tmp_path):
-    run = generative(tmp_path, "gan", "generate")
-    draw(run, "interpolation")
-    (run.path / "samples" / "interpolation.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"interpolation\.png must be a picture"):
-        report.write(run)
 
 
 @pytest.mark.parametrize(
@@ -441,12 +400,12 @@ def test_a_broken_picture_is_the_users_to_know(tmp_path):
     ],
 )
 def test_a_deviation_is_written_with_two_digits(mean, deviation, says):
-    assert report_generative.with_deviation(mean, deviation) == says
+    assert generative_page.with_deviation(mean, deviation) == says
 
 
 def test_the_program_of_the_page_makes_images(tmp_path, monkeypatch):
     keras = pytest.importorskip("keras")
-    run = generative(tmp_path, "gan", "generate")
+    run = generative(tmp_path, "gan")
     noise = keras.Input((7,))
     grey = keras.layers.Dense(4 * 4, activation="sigmoid")(noise) * 255
     image = keras.layers.Reshape((4, 4, 1))(keras.ops.cast(grey, "uint8"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import classicnets as cn
+from classicnets import files, kinds
 from classicnets import recipe as recipes
 from classicnets.runs import folds as crossval_folder
 from classicnets.runs import record
@@ -17,7 +18,6 @@ from classicnets.runs.run import Run
 
 ROOT = Path(__file__).parents[1]
 ROWS = record.read(ROOT / "docs" / "results.csv")
-SHARES = {"top1", "top5"}
 
 
 def load_tool():
@@ -38,7 +38,7 @@ def test_the_page_is_what_the_table_says():
 
 
 def test_a_changed_row_changes_the_page():
-    """Of the metrics that the page shows; a mean stands for its seeds."""
+    """Each metric on the page; a mean stands for its seeds."""
     for place, row in enumerate(ROWS):
         shown = row["metric"] in ("top1", "elbo", "kid", "fid")
         if shown and row["split"] == "test" and (row["seed"] or row["seeds"]):
@@ -157,7 +157,7 @@ def unfounded(text, rows):
     known = [value for row in rows for value in values_of(row)]
     for group in results._groups(rows).values():
         for metric, split in {(row["metric"], row["split"]) for row in group}:
-            scale = 100 if metric in SHARES else 1
+            scale = 100 if metric in kinds.SHARES else 1
             found = results.measured(group, metric, split)
             known += [scale * value for value in found[:2] if value is not None]
             known.append(found[2])
@@ -167,7 +167,7 @@ def unfounded(text, rows):
 
 
 def values_of(row):
-    scale = 100 if row["metric"] in SHARES else 1
+    scale = 100 if row["metric"] in kinds.SHARES else 1
     for column in ("value", "anchor"):
         if row[column]:
             yield scale * float(row[column])
@@ -216,7 +216,7 @@ def run(trained):
 
 
 def edit(run, name, **values):
-    run.save_json(name, run._read_json(name) | values)
+    run.save_json(name, files.read_json(run.path / name) | values)
 
 
 def test_a_run_becomes_a_row_a_metric(run, tmp_path):
@@ -246,7 +246,7 @@ def test_a_run_becomes_a_row_a_metric(run, tmp_path):
 
 def test_rows_are_appended_and_never_twice(run, tmp_path):
     path = tmp_path / "results.csv"
-    path.write_text(record.to_csv(ROWS))
+    files.write_csv(path, record.COLUMNS, ROWS)
     added = record.record(run, path)
     assert record.read(path) == [*ROWS, *added]
     before = path.read_bytes()
@@ -318,7 +318,8 @@ def test_a_fold_is_no_result(run, tmp_path):
 )
 def test_a_table_that_is_none_is_refused_and_kept(run, tmp_path, change, message):
     path = tmp_path / "results.csv"
-    path.write_text(change(record.to_csv(ROWS)))
+    files.write_csv(path, record.COLUMNS, ROWS)
+    path.write_text(change(path.read_text()))
     before = path.read_bytes()
     with pytest.raises(cn.UserError, match=message):
         record.record(run, path)

@@ -13,9 +13,10 @@ import pytest
 from safetensors.numpy import load_file
 
 import classicnets as cn
-from classicnets import loop, training
+from classicnets import training
 from classicnets.runs import checkpoint
 from classicnets.runs.run import Run
+from classicnets.terminal import Watch
 
 TORTURE = Path(__file__).with_name("torture.py")
 SMALL = {
@@ -121,7 +122,7 @@ def test_other_data_are_refused(tmp_path, tiny_set):
         images = dict(arrays)
     images["x_train"][0, 0, 0] ^= 1
     np.savez(path, **images)
-    with pytest.raises(cn.UserError, match="the data must be that of the training"):
+    with pytest.raises(cn.UserError, match="the data must be that of the run so far"):
         cn.resume(run.path, verbose=False)
 
 
@@ -232,7 +233,7 @@ def interrupt():
 
 def test_a_second_signal_ends_at_once(interrupt):
     interrupt(signal.default_int_handler)
-    with loop.Watch() as watch:
+    with Watch() as watch:
         signal.raise_signal(signal.SIGINT)
         assert watch.received == signal.SIGINT
         with pytest.raises(cn.Stopped, match="at once"):
@@ -242,7 +243,7 @@ def test_a_second_signal_ends_at_once(interrupt):
 
 def test_a_job_in_the_background_ignores_ctrl_c(interrupt):
     interrupt(signal.SIG_IGN)
-    with loop.Watch() as watch:
+    with Watch() as watch:
         signal.raise_signal(signal.SIGINT)
         assert watch.received is None
 
@@ -252,7 +253,7 @@ def test_signals_are_left_alone_outside_of_the_main_thread():
     seen = []
 
     def watch():
-        with loop.Watch():
+        with Watch():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=watch)

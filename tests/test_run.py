@@ -3,25 +3,30 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+import classicnets
 from classicnets import recipe as recipes
 from classicnets.errors import UserError
-from classicnets.runs import environment
-from classicnets.runs import run as runs
+from classicnets.runs import environment, new
 from classicnets.runs.run import Run
 
-RECIPE = 'network = "resnet20"\ndata = "digits"\nepochs = 2\nseed = 5\n'
+RECIPE = recipes.build(
+    {"network": "resnet20", "data": "digits", "epochs": 2, "seed": 5}
+)
 
 
 @pytest.fixture
 def run(tmp_path):
-    return runs.create(tmp_path / "runs", "small", 5, RECIPE, {"backend": "jax"})
+    environment = {"backend": "jax"}
+    return new.create(tmp_path / "runs", "small", RECIPE, environment=environment)
 
 
 def test_a_run_is_found_again_by_its_folder(run):
@@ -37,28 +42,26 @@ def test_a_run_is_found_again_by_its_folder(run):
 
 
 def test_a_taken_name_is_never_written_over(run):
-    again = [
-        runs.create(run.path.parent, "small", 5, RECIPE, {}).name for _ in range(2)
-    ]
-    assert again == ["small-5-2", "small-5-3"]
+    for name in ("small-5-2", "small-5-3"):
+        assert new.create(run.path.parent, "small", RECIPE, environment={}).name == name
     assert run.environment == {"backend": "jax"}
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "C:\\a", ".hidden", "-n", "a\n"])
 def test_a_name_that_is_no_folder_name_is_refused(tmp_path, name):
     with pytest.raises(UserError, match="plain folder name"):
-        runs.create(tmp_path, name, 0, RECIPE, {})
+        new.create(tmp_path, name, RECIPE, environment={})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_runs_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(UserError, match=r"must be a folder, .* is a file"):
-        runs.create(tmp_path / "runs", "small", 0, RECIPE, {})
+        new.create(tmp_path / "runs", "small", RECIPE, environment={})
 
 
 def test_what_is_no_run_is_refused_with_the_nearest_one(run):
-    runs.create(run.path.parent, "other", 1, RECIPE, {})
+    new.create(run.path.parent, "other", RECIPE, environment={})
     with pytest.raises(UserError, match=r"Did you mean .*small-5\?"):
         Run(run.path.parent / "smal-5")
     with pytest.raises(UserError, match=r"holds recipe.toml.*Did you mean"):
@@ -141,7 +144,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(run, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         run.save_text("recipe.toml", "half")
-    assert (run.path / "recipe.toml").read_text() == RECIPE
+    assert (run.path / "recipe.toml").read_text() == recipes.to_toml(RECIPE)
     assert sorted(run.path.iterdir()) == before
 
 
@@ -181,11 +184,33 @@ def test_environment_says_what_is_installed_and_how_it_was_called(monkeypatch):
     json.dumps(found)
 
 
+def test_a_checkout_that_is_not_installed_has_no_version_and_says_its_commit(tmp_path):
+    package = Path(classicnets.__file__).parent
+    shutil.copytree(package, tmp_path / "src" / "classicnets")
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    code = (
+        "import json; from classicnets.runs import environment;"
+        "print(json.dumps(environment.describe('f', 'cpu')))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-S", "-c", code],  # without what is installed
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "src")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(answer.stdout)
+    assert found["classicnets"] is None
+    assert found["keras"] is None
+
+
 def test_a_run_and_its_report_need_no_backend(tmp_path):
     code = (
-        "import sys; from classicnets import environment, report, run;"
-        f"it = run.create({str(tmp_path)!r}, 'a', 0, {RECIPE!r},"
-        " environment.describe('f', 'cpu'));"
+        "import sys; from classicnets.reports import report;"
+        "from classicnets.runs import environment, new;"
+        "from classicnets import recipe;"
+        f"it = new.create({str(tmp_path)!r}, 'a', recipe.load('resnet20-digits'),"
+        " environment=environment.describe('f', 'cpu'));"
         "it.append_history({'epoch': 1, 'loss': 1.0});"
         "report.write(it);"
         "print(sorted({'keras', 'jax', 'torch', 'tensorflow'} & set(sys.modules)))"

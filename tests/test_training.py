@@ -148,13 +148,6 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, tin
     assert losses[0] != pytest.approx(losses[2], rel=1e-4)
 
 
-def test_runs_of_the_same_name_do_not_overwrite_each_other(tmp_path, tiny_set):
-    data = str(tiny_set())
-    first, second = train(tmp_path, data=data), train(tmp_path, data=data)
-    assert first.path != second.path
-    assert first.status["state"] == second.status["state"] == "finished"
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -327,5 +320,5 @@ def test_a_precision_without_units_for_it_is_noted(precision, device, flags, war
     settings = recipe.build(
         {"network": "resnet20", "data": "digits", "epochs": 1, "precision": precision}
     )
-    notes = training._slow_precision(settings, device, flags)
+    notes = training._slow_precision(settings, device, flags=flags)
     assert [("--set precision=float32" in note) for note in notes] == [True] * warns

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jinja2
 
-from classicnets import files
+from classicnets import files, kinds
 from classicnets.runs import record
 from classicnets.runs.record import Row
 
@@ -21,7 +21,6 @@ CSV, PAGE = ROOT / "docs" / "results.csv", ROOT / "docs" / "results.md"
 TEMPLATE = Path(__file__).with_name("results.md.j2")
 # The rows of one line of a table: the seeds of a recipe under one set of conditions.
 CONDITIONS = ("recipe", "differs", "backend", "precision", "machine", "commit")
-SHARES = ("top1", "top5")
 Group = list[Row]
 
 
@@ -36,28 +35,30 @@ def main() -> None:
 
 
 def page(rows: Sequence[Row]) -> str:
-    """The whole text of docs/results.md."""
+    """Return the text of docs/results.md."""
     groups = [*_groups(rows).values()]
     plain = [group for group in groups if not group[0]["differs"]]
-    kinds = {
+    groups_by_table = {
         "classifiers": (CLASSIFIERS, _has(plain, "top1", "test")),
         "autoencoders": (AUTOENCODERS, _has(plain, "reconstruction", "test")),
         "gans": (GANS, _has(plain, "kid", "test")),
         "others": (OTHERS, [group for group in groups if group[0]["differs"]]),
     }
-    tables = {name: _table(columns, some) for name, (columns, some) in kinds.items()}
-    shown = jinja2.Template(
+    tables = {
+        name: _table(columns, some) for name, (columns, some) in groups_by_table.items()
+    }
+    template = jinja2.Template(
         TEMPLATE.read_text(encoding="utf-8"),
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    return shown.render(tables)
+    return template.render(tables)
 
 
 def measured(
     group: Group, metric: str, split: str
 ) -> tuple[float, float | None, int] | None:
-    """The mean of a metric, its standard deviation (n - 1), and the seeds.
+    """Return the mean of a metric, its standard deviation (n - 1), and the seeds.
 
     A row that is itself a mean counts before those of single seeds: it was computed
     before they were rounded.
@@ -95,11 +96,11 @@ def _table(columns: dict[str, Callable[[Group], str]], groups: Sequence[Group]) 
 
 
 def _of(metric: str, split: str, *, count: bool = False) -> Callable[[Group], str]:
-    """A cell with a metric, and how many examples counted."""
+    """Return the cell of a metric, and how many examples counted."""
 
     def cell(group: Group) -> str:
-        found = measured(group, metric, split)
-        if not found:
+        values = measured(group, metric, split)
+        if not values:
             return "–"
         examples = {
             row["examples"]
@@ -107,13 +108,13 @@ def _of(metric: str, split: str, *, count: bool = False) -> Callable[[Group], st
             if (row["metric"], row["split"]) == (metric, split) and row["examples"]
         }
         of = ", ".join(f"{int(number):,}" for number in sorted(examples))
-        return _number(metric, *found[:2]) + (f" of {of}" if count and of else "")
+        return _number(metric, *values[:2]) + (f" of {of}" if count and of else "")
 
     return cell
 
 
 def _number(metric: str, value: float, deviation: float | None) -> str:
-    if metric in SHARES:
+    if metric in kinds.SHARES:
         plus = "" if deviation is None else f" ± {100 * deviation:.2f}"
         return f"{100 * value:.2f}{plus} %"
     form = ".3g" if metric.startswith(("kid", "fid")) else ".2f"
@@ -121,7 +122,7 @@ def _number(metric: str, value: float, deviation: float | None) -> str:
 
 
 def _total(split: str) -> Callable[[Group], str]:
-    """Reconstruction and KL together; of an autoencoder, which has no KL, the first."""
+    """Return the cell of reconstruction and KL together; an autoencoder has no KL."""
 
     def cell(group: Group) -> str:
         metric = "elbo" if measured(group, "elbo", split) else "reconstruction"
@@ -137,13 +138,13 @@ def _recipe(group: Group) -> str:
 def _seeds(group: Group) -> str:
     counts = []
     for metric, split in {(row["metric"], row["split"]) for row in group}:
-        found = measured(group, metric, split)
-        counts.append(found[2] if found else 0)
+        values = measured(group, metric, split)
+        counts.append(values[2] if values else 0)
     return str(max(counts))
 
 
 def _seconds(group: Group) -> str:
-    # One row a metric: the seconds of a run stand in each of them.
+    # One row per metric: the seconds of a run stand in each of them.
     runs = {(row["seed"], row["seconds"]) for row in group if row["seconds"]}
     cells = list(dict.fromkeys(seconds for _, seconds in sorted(runs)))
     return ", ".join(_thousands(cell) for cell in cells) or "–"
@@ -153,14 +154,14 @@ def _thousands(cell: str) -> str:
     try:
         return f"{float(cell):,.0f}"
     except ValueError:
-        return cell  # such as 238 to 355, where no run's own are known
+        return cell  # such as 238 to 355, where those of each run are not on record
 
 
 def _backend(group: Group) -> str:
     return ", ".join(filter(None, (group[0]["backend"], group[0]["precision"]))) or "–"
 
 
-def _known(column: str) -> Callable[[Group], str]:
+def _column(column: str) -> Callable[[Group], str]:
     return lambda group: group[0][column] or "–"
 
 
@@ -177,7 +178,7 @@ def _floors(group: Group) -> str:
 
 
 def _kid(group: Group) -> str:
-    """KID with its deviation over subsets where there is one run of it."""
+    """Return KID, with its deviation over subsets where there is one run of it."""
     kid = _of("kid", "test")(group)
     spread = measured(group, "kid_deviation", "test")
     is_one = spread and spread[2] == 1
@@ -185,10 +186,10 @@ def _kid(group: Group) -> str:
 
 
 def _every_metric(group: Group) -> str:
-    found = dict.fromkeys((row["metric"], row["split"]) for row in group)
+    cells = dict.fromkeys((row["metric"], row["split"]) for row in group)
     return "; ".join(
         f"{split} {metric} {_of(metric, split, count=True)(group)}"
-        for metric, split in found
+        for metric, split in cells
     )
 
 
@@ -196,8 +197,8 @@ _FIRST = {"recipe": _recipe, "seeds": _seeds}
 _CONDITIONS = {
     "seconds": _seconds,
     "backend, precision": _backend,
-    "machine": _known("machine"),
-    "commit": _known("commit"),
+    "machine": _column("machine"),
+    "commit": _column("commit"),
 }
 CLASSIFIERS = {
     **_FIRST,
@@ -227,7 +228,7 @@ GANS = {
 }
 OTHERS = {
     "recipe": _recipe,
-    "differs": _known("differs"),
+    "differs": _column("differs"),
     "result": _every_metric,
     **_CONDITIONS,
 }

@@ -1,4 +1,4 @@
-"""Cross-validation: a training a fold, each judged on examples it has not seen.
+"""Cross-validation: one run per fold, each judged on examples that it never saw.
 
 A fold's run carves its validation split from the training examples of the other folds
 and chooses its best epoch there. The fold itself is opened once, when the run is over:
@@ -24,8 +24,6 @@ from classicnets.reports import report
 from classicnets.runs.folds import FILE, CrossValidation, find_or_create
 from classicnets.runs.run import Run
 
-_FOLD_KEYS = ("folds", "fold", "groups")
-
 
 def cross_validate(
     recipe: str | Path | Recipe,
@@ -45,7 +43,7 @@ def cross_validate(
         recipe: Name of a shipped recipe, path of a TOML file, or a `Recipe`.
         folds: How many, 2 or more. Classes are spread evenly over them.
         groups: Whose examples stay together in one fold: the column of a table, or a
-            text file with a line an example; see `data.load`.
+            text file with one line per example; see `data.load`.
         runs: Folder in which the folder of the cross-validation is made.
         name: Its name; the recipe's by default.
         verbose: Show the progress on stderr.
@@ -69,9 +67,10 @@ def cross_validate(
             f"a cross-validation needs a score of examples held out, {recipe.network}"
             f" gives none: {recipe.kind.name} is judged by the images it makes."
         )
-    if given := [key for key in _FOLD_KEYS if getattr(recipe, key)]:
-        raise UserError(f"{given[0]} is for the folds to set, not for the recipe.")
-    found = find_or_create(
+    for key in ("folds", "fold", "groups"):
+        if getattr(recipe, key):
+            raise UserError(f"{key} is for the folds to set, not for the recipe.")
+    folder = find_or_create(
         runs,
         name or recipe.network,
         {
@@ -82,10 +81,12 @@ def cross_validate(
             "backend": keras.backend.backend(),
         },
     )
-    return resume(found, verbose=verbose)
+    return resume(folder, verbose=verbose)
 
 
-def resume(found: CrossValidation | str | Path, verbose: bool = True):
+def resume(
+    folder: CrossValidation | str | Path, verbose: bool = True
+) -> CrossValidation:
     """Go on with a cross-validation: the fold that was cut, then those that are left.
 
     Folds that are over are not trained again.
@@ -94,51 +95,51 @@ def resume(found: CrossValidation | str | Path, verbose: bool = True):
         UserError: If a fold was trained by another recipe, or by another process now.
         RunError, Stopped: As `training.train`.
     """
-    if not isinstance(found, CrossValidation):
-        found = CrossValidation(found)
+    if not isinstance(folder, CrossValidation):
+        folder = CrossValidation(folder)
     backend = keras.backend.backend()
-    if found.backend != backend:
+    if folder.backend != backend:
         raise UserError(
-            f"{found.path.name} began on {found.backend}, this is {backend}."
+            f"{folder.path.name} began on {folder.backend}, this is {backend}."
         )
-    with found.locked():
-        for number in range(1, found.folds + 1):
+    with folder.locked():
+        for number in range(1, folder.folds + 1):
             try:
-                run = _finish(found, number, verbose)
+                run = _finish(folder, number, verbose=verbose)
                 if "test" not in run.metrics:
                     evaluation.evaluate(run, "test")
                     report.write(run)
             except KeyboardInterrupt as error:
-                raise _stopped(found, number, error) from None
+                raise _stopped(folder, number, error=error) from None
             except RunError as error:
-                raise RunError(f"fold {number} of {found.folds}: {error}") from error
+                raise RunError(f"fold {number} of {folder.folds}: {error}") from error
             except UserError:
-                _forget_if_new(found)
+                _forget_if_new(folder)
                 raise
-            found.save("running")
+            folder.save("running")
             if verbose:
-                print(_line(found, number), file=sys.stderr)
-        found.save("finished")
-        report_crossval.write(found)
-    return found
+                print(_line(folder, number), file=sys.stderr)
+        folder.save("finished")
+        report_crossval.write(folder)
+    return folder
 
 
-def _finish(found: CrossValidation, number: int, verbose: bool) -> Run:
+def _finish(folder: CrossValidation, number: int, *, verbose: bool) -> Run:
     """Return a fold's run, trained to its end."""
-    wanted, run = found.fold_recipe(number), found.fold(number)
+    recipe, run = folder.fold_recipe(number), folder.fold(number)
     if run is None:
         # A process that was killed while it made the folder.
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(found.fold_path(number))
+            shutil.rmtree(folder.fold_path(number))
         return training.train(
-            wanted, runs=found.path, name=f"fold-{number}", verbose=verbose
+            recipe, runs=folder.path, name=f"fold-{number}", verbose=verbose
         )
-    was, now = vars(run.recipe), vars(wanted)
+    was, now = vars(run.recipe), vars(recipe)
     # A batch larger than the data was made smaller.
     changed = [key for key in now if was[key] != now[key] and key != "batch_size"]
     if changed:
         raise UserError(
-            f"{run.shown} was trained by another recipe, {changed[0]} is"
+            f"{run.typed_path} was trained by another recipe, {changed[0]} is"
             f" {was[changed[0]]!r} there and {now[changed[0]]!r} here."
         )
     if run.status.get("state") == "finished":
@@ -147,20 +148,22 @@ def _finish(found: CrossValidation, number: int, verbose: bool) -> Run:
 
 
 def _stopped(
-    found: CrossValidation, number: int, error: KeyboardInterrupt
+    folder: CrossValidation, number: int, *, error: KeyboardInterrupt
 ) -> KeyboardInterrupt:
-    where = f"stopped in fold {number} of {found.folds}"
+    where = f"stopped in fold {number} of {folder.folds}"
     signal = error.signal if isinstance(error, Stopped) else 2
-    return Stopped(f"{where}; go on with: classicnets resume {found.shown}", signal)
+    return Stopped(
+        f"{where}; go on with: classicnets resume {folder.typed_path}", signal
+    )
 
 
-def _forget_if_new(found: CrossValidation) -> None:
+def _forget_if_new(folder: CrossValidation) -> None:
     """Leave no folder behind where not even the first fold could begin."""
-    if {path.name for path in found.path.iterdir()} <= {FILE, ".lock"}:
-        shutil.rmtree(found.path, ignore_errors=True)
+    if {path.name for path in folder.path.iterdir()} <= {FILE, ".lock"}:
+        shutil.rmtree(folder.path, ignore_errors=True)
 
 
-def _line(found: CrossValidation, number: int) -> str:
-    row = next(row for row in found.content["results"] if row["fold"] == number)
+def _line(folder: CrossValidation, number: int) -> str:
+    row = next(row for row in folder.content["results"] if row["fold"] == number)
     scores = "  ".join(f"{key} {value:.4f}" for key, value in row["scores"].items())
-    return f"fold {number} of {found.folds}, {row['examples']} held out: {scores}"
+    return f"fold {number} of {folder.folds}, {row['examples']} held out: {scores}"

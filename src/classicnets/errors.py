@@ -8,9 +8,9 @@ class UserError(ValueError):
     """Wrong input. The command prints its one line and exits with code 2."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the end of an error line: the known word closest to `word`, or all."""
-    words = sorted(known)
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """Return the end of an error line: the word there is that is closest, or all."""
+    words = sorted(choices)
     close = difflib.get_close_matches(word, words, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(words)}."
 
@@ -27,6 +27,6 @@ class Stopped(KeyboardInterrupt):
         signal: Its number; the command exits with 128 more.
     """
 
-    def __init__(self, message: str, signal: int):
+    def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
         self.signal = signal

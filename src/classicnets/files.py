@@ -4,12 +4,14 @@ Every file that the package writes is written here, but for TensorBoard's, which
 """
 
 import contextlib
+import csv
+import io
 import json
 import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,36 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file as JSON; NumPy's numbers are understood."""
     text = json.dumps(_plain(content), indent=2, ensure_ascii=False)
     write(path, f"{text}\n".encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; an empty one where there is no file.
+
+    Raises:
+        UserError: If the file holds something else, or cannot be read.
+    """
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} must be JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must be a JSON object, got {content!r:.60}.")
+    return content
+
+
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Write a file as CSV; a cell that its row lacks stays empty."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write(path, text.getvalue().encode())
 
 
 @contextlib.contextmanager

@@ -53,11 +53,13 @@ class Kind:
         exported: The parts that `export` writes when nobody says which.
         samples_from: The part that makes images of random codes; "" for none.
         scores: What is recorded of metrics.json, the headline first.
+        further_scores: What a cross-validation says of its folds beside them.
         chosen: The validation score that tells the best epoch, and whether the lowest
             or the highest is best; None: the last epoch is kept.
         curve: Title and column of the chart that compares the folds of a
             cross-validation; None where examples held out have no score.
-        charts: Those of the report.
+        charts: Those of its report.
+        page: What its report shows beside them: a template of `reports`.
         float16: Whether it can be trained in `mixed_float16`.
     """
 
@@ -72,8 +74,10 @@ class Kind:
     scores: tuple[str, ...]
     chosen: tuple[str, Callable] | None
     curve: tuple[str, str] | None
+    page: str
     charts: tuple[Chart, ...]
     float16: bool = True
+    further_scores: tuple[str, ...] = ()
 
     @property
     def reconstructs(self) -> bool:
@@ -107,6 +111,7 @@ CLASSIFIER = Kind(
     scores=("top1", "top5", "loss"),
     chosen=("top1", max),
     curve=("Validation accuracy", "validation_top1"),
+    page="classify",
     charts=(
         Chart("Loss", _LOSS.lines, best=min),
         Chart(
@@ -117,6 +122,7 @@ CLASSIFIER = Kind(
         ),
         _LEARNING_RATE,
     ),
+    further_scores=("f1", "auc"),
 )
 AUTOENCODER = Kind(
     name="an autoencoder",
@@ -130,6 +136,7 @@ AUTOENCODER = Kind(
     scores=("reconstruction",),
     chosen=("loss", min),
     curve=("Validation loss, nats per image", "validation_loss"),
+    page="generative",
     charts=(_LOSS, _LEARNING_RATE),
 )
 VAE = Kind(
@@ -148,6 +155,7 @@ VAE = Kind(
     scores=("elbo", "reconstruction", "kl", "nll"),
     chosen=("loss", min),
     curve=("Validation loss, nats per image", "validation_loss"),
+    page="generative",
     charts=(
         _LOSS,
         Chart(
@@ -189,6 +197,7 @@ GAN = Kind(
     scores=("kid", "kid_deviation", "fid", "kid_floor", "fid_floor"),
     chosen=None,
     curve=None,
+    page="generative",
     charts=(
         Chart("KID", {"validation": "validation_kid"}, best=min),
         Chart("Distance, as the critic estimates it", {"average": "distance"}),

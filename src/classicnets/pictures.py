@@ -1,4 +1,4 @@
-"""What people look at of a network that makes images: sheets, animations, maps.
+"""What people look at of a network that makes images: sheets, ways, maps.
 
 Arrays in, arrays or PNG out; NumPy and Pillow only. An image is uint8, (height, width,
 channels) with 1 channel (grey) or 3 (RGB). Images are enlarged by whole factors, so
@@ -10,6 +10,7 @@ import io
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -24,35 +25,33 @@ COLOURS = (
 _INK, _RULE = (91, 100, 112), (217, 221, 227)
 
 _GAP = 2  # pixels between the images of a sheet
-_SHOWN = 64  # pixels a side that small images are enlarged to, about
-_MAP, _MARGIN = 560, 40  # the side of a map of codes, and the room for its axes
-
-_MOST_FRAMES, _FEW_FRAMES = 60, 24
-_MOST_BYTES = 2_000_000
-_LAST_MILLISECONDS = 2500
+_ENLARGED = 64  # pixels per side that small images are enlarged to, about
+# Of a map of codes, and the room for its axes. Drawn at twice the size and made
+# smaller: Pillow's circles have no soft edge.
+_SIDE, _EDGE = 2 * 560, 2 * 40
 
 
 def grid(
-    images: np.ndarray, columns: int | None = None, scale: int | None = None
+    images: np.ndarray, columns: int | None = None, *, scale: int | None = None
 ) -> np.ndarray:
-    """Lays images out on a sheet, row by row, with small white gaps.
+    """Lay images out on a sheet, row by row, with small white gaps.
 
     Args:
         images: (n, height, width, 1 or 3) uint8, n >= 1.
-        columns: images a row; by default as many as rows, about.
-        scale: the whole factor to enlarge by; by default to about 64 pixels a side.
+        columns: Images per row; by default as many as rows, about.
+        scale: The factor to enlarge by; by default to about 64 pixels per side.
 
     Returns:
         (height, width, channels) uint8. What the last row lacks is white.
 
     Raises:
-        ValueError: the images are not as above.
+        ValueError: If the images are not as above.
     """
     _check(images)
     count, height, width, channels = images.shape
     columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = math.ceil(count / columns)
-    scale = scale or max(1, round(_SHOWN / max(height, width)))
+    scale = scale or max(1, round(_ENLARGED / max(height, width)))
     high, wide = height * scale + _GAP, width * scale + _GAP
     cells = np.full((rows * columns, high, wide, channels), 255, np.uint8)
     cells[:count, _GAP:, _GAP:] = images.repeat(scale, axis=1).repeat(scale, axis=2)
@@ -64,22 +63,23 @@ def grid(
 def pairs(
     originals: np.ndarray,
     reconstructions: np.ndarray,
+    *,
     columns: int | None = None,
     scale: int | None = None,
 ) -> np.ndarray:
-    """Lays out rows of originals, each with its reconstructions right under it.
+    """Lay out rows of originals, each with its reconstructions right under it.
 
     Args:
         originals: (n, height, width, 1 or 3) uint8, n >= 1.
-        reconstructions: the same shape, in the same order.
-        columns: pairs a row; by default 10 or a little fewer, so that rows are full.
-        scale: as of `grid`.
+        reconstructions: The same shape, in the same order.
+        columns: Pairs per row; by default 10 or a little fewer, so that rows are full.
+        scale: As of `grid`.
 
     Returns:
         (height, width, channels) uint8.
 
     Raises:
-        ValueError: the images are not as above.
+        ValueError: If the images are not as above.
     """
     if originals.shape != reconstructions.shape:
         raise ValueError(
@@ -95,69 +95,28 @@ def pairs(
     blocks = []
     for start in range(0, len(above), columns):
         row = slice(start, start + columns)
-        blocks.append(grid(np.concatenate([above[row], below[row]]), columns, scale))
+        blocks.append(
+            grid(np.concatenate([above[row], below[row]]), columns, scale=scale)
+        )
         blocks.append(np.full((5 * _GAP, *blocks[0].shape[1:]), 255, np.uint8))
     return np.concatenate(blocks[:-1])
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Writes an image as PNG.
+    """Encode an image as PNG.
 
     Args:
         image: (height, width) or (height, width, 1, 3 or 4) uint8.
     """
     data = io.BytesIO()
-    _drawn(image).save(data, "PNG")
+    to_pillow(image).save(data, "PNG")
     return data.getvalue()
 
 
-def encode_animation(frames: Sequence[np.ndarray], milliseconds: int = 250) -> bytes:
-    """Writes frames as an animated PNG that repeats; the last one is held longer.
-
-    More than 60 frames are thinned to 60. What would take more than about 2 MB gets 128
-    colours, then fewer frames, then fewer pixels. The first and last frame always stay.
-
-    Args:
-        frames: at least one; (height, width), (height, width, 1) or (height, width, 3)
-            uint8, all of one shape.
-        milliseconds: how long a frame is shown.
-
-    Raises:
-        ValueError: there is no frame, or their shapes differ.
-    """
-    shapes = {frame.shape for frame in frames}
-    if len(shapes) != 1:
-        raise ValueError(
-            f"an animation needs frames of one shape, got {sorted(shapes) or 'none'}."
-        )
-    images = [_drawn(frame) for frame in _thinned(frames, _MOST_FRAMES)]
-    count, size, reduce_colours = len(images), images[0].size, False
-    while (
-        share := _MOST_BYTES / (count * _mean_bytes(images, size, reduce_colours))
-    ) < 1:
-        if not reduce_colours and images[0].mode == "RGB":
-            reduce_colours = True
-        elif count > _FEW_FRAMES:
-            count = max(_FEW_FRAMES, int(count * share))
-        else:
-            factor = min(0.9, math.sqrt(share))
-            size = (math.ceil(size[0] * factor), math.ceil(size[1] * factor))
-    first, *others = _made_small(_thinned(images, count), size, reduce_colours)
-    durations = [milliseconds] * len(others)
-    durations.append(max(milliseconds, _LAST_MILLISECONDS))
-    data = io.BytesIO()
-    first.save(
-        *(data, "PNG"),
-        save_all=True,
-        append_images=others,
-        loop=0,
-        duration=durations,
-    )
-    return data.getvalue()
-
-
-def slerp(first: np.ndarray, second: np.ndarray, shares: Sequence[float]) -> np.ndarray:
-    """Goes from one code to another along an arc: equal shares, equal angles.
+def slerp(
+    first: np.ndarray, second: np.ndarray, *, shares: Sequence[float]
+) -> np.ndarray:
+    """Go from one code to another along an arc: equal shares, equal angles.
 
     Codes of many dimensions drawn from N(0, 1) lie near a sphere, and a straight line
     between two of them leaves it (White 2016, 1609.04468, section 2.1); the arc is
@@ -191,13 +150,13 @@ def slerp(first: np.ndarray, second: np.ndarray, shares: Sequence[float]) -> np.
 
 
 def latent_grid_codes(n: int) -> np.ndarray:
-    """Codes of two numbers that cut N(0, 1) into parts of equal probability.
+    """Return codes of two numbers that cut N(0, 1) into parts of equal probability.
 
     Decoded and laid out by `grid(images, columns=n)`, they are the manifold that the
     decoder has learned (Kingma & Welling 2013, 1312.6114, figure 4).
 
     Args:
-        n: codes a side.
+        n: Codes per side.
 
     Returns:
         (n * n, 2) float32, row by row as a map is read: the first number grows to the
@@ -212,20 +171,21 @@ def latent_grid_codes(n: int) -> np.ndarray:
 def latent_map(
     codes: np.ndarray,
     labels: np.ndarray | None = None,
+    *,
     names: Sequence[str] = (),
 ) -> np.ndarray:
-    """Draws where examples lie among codes of two numbers, a dot an example.
+    """Draw where examples lie among codes of two numbers, one dot per example.
 
     Args:
         codes: (n, 2); those that are not finite are left out.
         labels: (n,) integers >= 0, which choose the colours; or None: one colour.
-        names: of the labels, for the key beside the map; by default the numbers.
+        names: Of the labels, for the key beside the map; by default the numbers.
 
     Returns:
         (height, width, 3) uint8, on white. Both axes have the same scale.
 
     Raises:
-        ValueError: codes are not pairs, or none is finite.
+        ValueError: If codes are not pairs, or none is finite.
     """
     if codes.ndim != 2 or codes.shape[1] != 2:
         raise ValueError(f"codes must be (n, 2), got {codes.shape}.")
@@ -233,54 +193,54 @@ def latent_map(
     if not finite.any():
         raise ValueError(f"at least one code must be finite, got {len(codes)} of none.")
     labels = np.zeros(len(codes), int) if labels is None else np.asarray(labels)
-    points, kinds = codes[finite].astype(np.float64), labels[finite]
-    present = sorted(set(kinds.tolist()))
-    key = present if 1 < len(present) <= 24 else []
-
-    # Drawn at twice the size and made smaller: Pillow's circles have no soft edge.
-    side, margin = 2 * _MAP, 2 * _MARGIN
-    words = [str(names[kind] if kind < len(names) else kind)[:16] for kind in key]
+    points, labels = codes[finite].astype(np.float64), labels[finite]
+    classes = sorted(set(labels.tolist()))
+    key = classes if 1 < len(classes) <= 24 else []
+    words = [str(names[label] if label < len(names) else label)[:16] for label in key]
     font = ImageFont.load_default(size=26)
     beside = round(max(map(font.getlength, words), default=0)) + 70 if key else 20
-    size = (margin + side + beside, side + margin + 20)
-    image = Image.new("RGB", size, "white")
+    image = Image.new("RGB", (_EDGE + _SIDE + beside, _SIDE + _EDGE + 20), "white")
     draw = ImageDraw.Draw(image)
-
-    low, high = points.min(axis=0), points.max(axis=0)
-    middle, half = (low + high) / 2, 0.53 * (high - low).max() or 1.0
-    corner = np.array([margin, 20])
-
-    def placed(value: np.ndarray) -> np.ndarray:
-        share = (value - middle + half) / (2 * half)
-        return corner + side * np.stack([share[..., 0], 1 - share[..., 1]], axis=-1)
-
-    for axis in (0, 1):
-        marks = ticks(middle[axis] - half, middle[axis] + half, count=6)
-        for tick in (m for m in marks if abs(m - middle[axis]) <= half):
-            spot = placed(np.where(np.arange(2) == axis, tick, middle))
-            line = np.stack([spot, spot])
-            line[:, 1 - axis] = corner[1 - axis] + np.array([0, side])
-            draw.line(line.ravel().tolist(), _RULE, 4 if tick == 0 else 2)
-            spot[1 - axis] = corner[1] + side + 26 if axis == 0 else corner[0] - 10
-            anchor = "mm" if axis == 0 else "rm"
-            draw.text(tuple(spot.tolist()), f"{tick:g}", _INK, font, anchor=anchor)
-
-    radius = 8 if len(points) <= 500 else 6 if len(points) <= 3000 else 4
-    # In an order of chance, so that no kind covers the others; the same every time.
-    order = np.random.default_rng(0).permutation(len(points))
-    for (x, y), kind in zip(
-        placed(points)[order].tolist(), kinds[order].tolist(), strict=True
-    ):
-        draw.circle((x, y), radius, _colour(kind, len(present)))
-    for row, (kind, word) in enumerate(zip(key, words, strict=True)):
-        left, height = margin + side + 34, 50 + 44 * row
-        draw.circle((left, height), 11, _colour(kind, len(present)))
+    _draw_points(draw, points, labels=labels, font=font)
+    for row, (label, word) in enumerate(zip(key, words, strict=True)):
+        left, height = _EDGE + _SIDE + 34, 50 + 44 * row
+        draw.circle((left, height), 11, _colour(label, len(classes)))
         draw.text((left + 24, height), word, _INK, font, anchor="lm")
     return np.asarray(image.reduce(2))
 
 
+def _draw_points(
+    draw: ImageDraw.ImageDraw, points: np.ndarray, *, labels: np.ndarray, font: Any
+) -> None:
+    """Draw the axes of a map and its points, each in the colour of its label."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, half = (low + high) / 2, 0.53 * (high - low).max() or 1.0
+    corner = np.array([_EDGE, 20])
+
+    def place(value: np.ndarray) -> np.ndarray:
+        share = (value - middle + half) / (2 * half)
+        return corner + _SIDE * np.stack([share[..., 0], 1 - share[..., 1]], axis=-1)
+
+    for axis in (0, 1):
+        marks = ticks(middle[axis] - half, middle[axis] + half, count=6)
+        for tick in (m for m in marks if abs(m - middle[axis]) <= half):
+            spot = place(np.where(np.arange(2) == axis, tick, middle))
+            line = np.stack([spot, spot])
+            line[:, 1 - axis] = corner[1 - axis] + np.array([0, _SIDE])
+            draw.line(line.ravel().tolist(), _RULE, 4 if tick == 0 else 2)
+            spot[1 - axis] = corner[1] + _SIDE + 26 if axis == 0 else corner[0] - 10
+            anchor = "mm" if axis == 0 else "rm"
+            draw.text(tuple(spot.tolist()), f"{tick:g}", _INK, font, anchor=anchor)
+    radius = 8 if len(points) <= 500 else 6 if len(points) <= 3000 else 4
+    classes = len(np.unique(labels))
+    # In an order of chance, so that no class covers the others; the same every time.
+    order = np.random.default_rng(0).permutation(len(points))
+    for spot, label in zip(place(points)[order].tolist(), labels[order].tolist()):
+        draw.circle(spot, radius, _colour(label, classes))
+
+
 def ticks(low: float, high: float, *, count: int) -> list[float]:
-    """Round numbers from at or below `low` to at or above `high`, about `count`."""
+    """Return about `count` round numbers, from at or below `low` to `high` or above."""
     if high <= low:
         margin = abs(low) * 0.1 or 0.1
         low, high = low - margin, high + margin
@@ -301,51 +261,15 @@ def _check(images: np.ndarray) -> None:
         raise ValueError(f"images must be uint8, got {images.dtype}.")
 
 
-def _drawn(image: np.ndarray) -> Image.Image:
+def to_pillow(image: np.ndarray) -> Image.Image:
+    """Return an image, (height, width) or with channels, as one of Pillow's."""
     return Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
 
 
-def _thinned(frames: Sequence, most: int) -> list:
-    """At most so many, evenly spread; the first and the last stay."""
-    if len(frames) <= most:
-        return list(frames)
-    places = np.linspace(0, len(frames) - 1, most).round().astype(int)
-    return [frames[place] for place in places]
-
-
-def _mean_bytes(
-    images: list[Image.Image], size: tuple[int, int], reduce_colours: bool
-) -> float:
-    """Of a frame made small so, estimated from a few of them."""
-    few = _made_small(_thinned(images, 4), size, reduce_colours)
-    data = io.BytesIO()
-    for image in few:
-        image.save(data, "PNG")
-    return len(data.getvalue()) / len(few)
-
-
-def _made_small(
-    images: list[Image.Image], size: tuple[int, int], reduce_colours: bool
-) -> list[Image.Image]:
-    """The frames at a size and, if so wished, with 128 colours that all share."""
-    if size != images[0].size:
-        images = [image.resize(size, Image.Resampling.LANCZOS) for image in images]
-    if not reduce_colours:
-        return images
-    wide, high = size
-    together = Image.new("RGB", (wide, high * len(images)))
-    for place, image in enumerate(images):
-        together.paste(image, (0, high * place))
-    # Of every so many pixels: the median cut takes seconds for a million colours.
-    palette = together.resize((128, 128), Image.Resampling.NEAREST).quantize(128)
-    # Undithered: dots that dance from frame to frame would be most of the bytes.
-    return [i.quantize(palette=palette, dither=Image.Dither.NONE) for i in images]
-
-
-def _colour(kind: int, kinds: int) -> tuple[int, int, int]:
-    """Of a label: the house's, as long as they last; then hues far from one another."""
-    if kinds <= len(COLOURS) and kind < len(COLOURS):
-        return COLOURS[kind]
-    hue = kind * (math.sqrt(5) - 1) / 2 % 1  # the golden section never comes round
+def _colour(label: int, classes: int) -> tuple[int, int, int]:
+    """Return one of `COLOURS`, if they are enough; else hues far from one another."""
+    if classes <= len(COLOURS) and label < len(COLOURS):
+        return COLOURS[label]
+    hue = label * (math.sqrt(5) - 1) / 2 % 1  # the golden section never comes round
     red, green, blue = colorsys.hls_to_rgb(hue, 0.42, 0.65)
     return round(255 * red), round(255 * green), round(255 * blue)

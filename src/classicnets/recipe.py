@@ -32,12 +32,8 @@ def load(source: str | pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
 
 
 def reopen(path: pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
-    """Read the complete recipe of a run; see `load`.
-
-    What an earlier version let stand, a key that the network does not use, stands.
-    """
-    recipe = _build(_read(path), serving=())
-    values = _with_changes(dataclasses.asdict(recipe), changes)
+    """Read the complete recipe of a run; see `load` and `rebuild`."""
+    values = _with_changes(dataclasses.asdict(rebuild(_read(path))), changes)
     return _build(values, serving={key.partition(".")[0] for key in options(changes)})
 
 
@@ -60,6 +56,14 @@ def options(changes: Iterable[str]) -> dict[str, Any]:
 def build(values: Mapping[str, Any]) -> Recipe:
     """Make a recipe of plain values, or say which one is wrong."""
     return _build(values, serving=values)
+
+
+def rebuild(values: Mapping[str, Any]) -> Recipe:
+    """Make a recipe of the plain values that a run wrote.
+
+    What an earlier version let stand, a key that the network does not use, stands.
+    """
+    return _build(values, serving=())
 
 
 def check_inputs(recipe: Recipe, inputs: str, name: str) -> None:

@@ -16,16 +16,18 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Bar:
-    """Shows the steps of a whole run, its speed and the time left, on stderr."""
+    """The steps of a run from its start to its end, its speed and the time left."""
 
-    def __init__(self, steps: int, batch_size: int, done: int = 0, shown: bool = True):
+    def __init__(
+        self, steps: int, step_size: int, *, step: int = 0, is_visible: bool = True
+    ) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self.steps, self.done, self.batch_size = steps, done, batch_size
-        self.shown = shown
+        self.steps, self.step_size = steps, step_size
+        self.first = self.step = step
+        self.is_visible = is_visible
         self.started = self.last_line = time.monotonic()
-        self.first = done
-        self.bar = None
-        if shown and sys.stderr.isatty():
+        self.bar: Progress | None = None
+        if is_visible and sys.stderr.isatty():
             self.bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -35,43 +37,46 @@ class Bar:
                 console=self.console,
                 transient=True,
             )
-            self.task = self.bar.add_task("", total=steps, completed=done, note="")
+            self.task = self.bar.add_task("", total=steps, completed=step, note="")
 
     def __enter__(self) -> "Bar":
         if self.bar:
             self.bar.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.bar:
             self.bar.stop()
 
-    def advance(self, steps: int, epoch: str, note: str) -> None:
+    def advance(self, steps: int, epoch: str, *, note: str) -> None:
         """Count `steps` more, in the epoch named, with a `note` such as the loss."""
-        self.done += steps
-        seconds = time.monotonic() - self.started
-        rate = (self.done - self.first) * self.batch_size / seconds
+        self.step += steps
+        seconds, steps = time.monotonic() - self.started, self.step - self.first
+        rate = steps * self.step_size / seconds
         note = f"{note}  {rate:,.0f} examples/s"
         if self.bar:
             self.bar.update(
-                self.task, completed=self.done, description=epoch, note=note
+                self.task, completed=self.step, description=epoch, note=note
             )
-        elif self.shown and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
+        elif (
+            self.is_visible
+            and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES
+        ):
             self.last_line = time.monotonic()
-            left = (self.steps - self.done) * seconds / (self.done - self.first)
-            place = f"step {self.done}/{self.steps}"
-            self.say(f"{epoch}  {place}  {note}  {left / 60:.0f} min left")
+            minutes = (self.steps - self.step) * seconds / steps / 60
+            place = f"step {self.step}/{self.steps}"
+            self.say(f"{epoch}  {place}  {note}  {minutes:.0f} min left")
 
     def say(self, line: str) -> None:
         """Print a line that stays."""
-        if self.shown:
+        if self.is_visible:
             self.console.print(line, markup=False)
 
 
 class Watch:
-    """Remembers the first signal while the context lasts; the second one interrupts."""
+    """The first signal that came in the context; a second one interrupts."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, object] = {}
 
@@ -83,7 +88,7 @@ class Watch:
                     self._before[number] = signal.signal(number, self._receive)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 

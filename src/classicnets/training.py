@@ -14,19 +14,10 @@ from classicnets import recipe as recipes
 from classicnets.errors import RunError, Stopped, UserError
 from classicnets.loop import Loop
 from classicnets.recipe import Recipe
-from classicnets.runs import environment
-from classicnets.runs import run as runs_
+from classicnets.runs import environment, new, resuming
 from classicnets.runs.run import Run
-from classicnets.tasks import TASKS
+from classicnets.tasks import TASKS, Task
 from classicnets.weights import loading
-
-# What may be changed where a training goes on: none of it decides what is learned next.
-HARMLESS = (
-    *("epochs", "early_stopping", "sample_epochs", "evaluation_batch_size"),
-    *("checkpoint_minutes", "checkpoint_steps"),
-)
-
-_NAMED_CLASSES = 4  # of those that changed
 
 
 def train(
@@ -62,17 +53,16 @@ def train(
     recipe = recipes.change(recipe, changes)
     with _precision(recipe.precision):
         recipe, splits, task, notes = _prepare(recipe, verbose)
-        run = runs_.create(
-            Path(runs),
+        run = new.create(
+            runs,
             name or recipe.network,
-            recipe.seed,
-            recipes.to_toml(recipe),
-            _describe(splits) | {"class_names": list(splits.class_names)},
+            recipe,
+            environment=_describe(splits) | {"class_names": list(splits.class_names)},
         )
         _save_tokenizer(run, splits)
         with run.locked():
-            loop = Loop(run, task, recipe, splits, callbacks, verbose)
-            return _run(loop, [*splits.notes, *notes])
+            loop = Loop(run, task, recipe=recipe, splits=splits, callbacks=callbacks)
+            return _run(loop, [*splits.notes, *notes], verbose=verbose)
 
 
 def resume(
@@ -85,16 +75,17 @@ def resume(
 ) -> Run:
     """Go on with a run where its newest whole checkpoint was written.
 
-    On the same machine and backend the weights become, bit for bit, those of a training
-    that was never stopped, if its recipe has `deterministic = true`.
+    On the same machine and backend the weights become, bit for bit, those of a run that
+    was never stopped, if its recipe has `deterministic = true`.
 
     Args:
         run: The run, or its folder.
         callbacks: Standard Keras callbacks; their own state starts anew.
         verbose: Show the progress on stderr.
         allow_changed: Which of "recipe", "data" and "backend" may differ from those
-            that the training began with.
-        **changes: Keys of the recipe to change: `epochs` and others of `HARMLESS`.
+            that the run began with.
+        **changes: Keys of the recipe to change: `epochs` and others of
+            `resuming.HARMLESS`.
 
     Raises:
         UserError: If the run is finished, or is being trained, or anything changed that
@@ -104,32 +95,27 @@ def resume(
     run = run if isinstance(run, Run) else Run(run)
     with run.locked():
         recipe = recipes.change(recipes.reopen(run.path / "recipe.toml"), changes)
-        # Needed after an epoch and at the end: what is wrong with them is told now.
+        # Needed after an epoch and at the end: what is wrong with them is said now.
         _ = run.history, run.metrics
         with _precision(recipe.precision):
             recipe, splits, task, notes = _prepare(recipe, verbose, run.tokenizer)
-            loop = Loop(run, task, recipe, splits, callbacks, verbose)
-            notes += loop.find()
-            _check_unchanged(run, loop, splits, allow_changed)
+            loop = Loop(run, task, recipe=recipe, splits=splits, callbacks=callbacks)
+            notes += loop.find_checkpoint()
+            resuming.check(
+                run, splits, before=loop.saved_recipe, now=recipe, allowed=allow_changed
+            )
             _check_unfinished(run, loop)
-            loop.restore()
-            described = _describe(splits)
-            # Written anew if somebody removed it, as is tokenizer.json below.
-            names = {"class_names": list(splits.class_names)}
-            known = names | (run.environment or described)
-            resumed = [*known.get("resumed", []), {"step": loop.step, **described}]
-            run.save_json("environment.json", known | {"resumed": resumed})
-            run.save_text("recipe.toml", recipes.to_toml(recipe))
-            _save_tokenizer(run, splits)
-            return _run(loop, notes)
+            loop.checkpoints.restore()
+            _save_resuming(run, loop, splits)
+            return _run(loop, notes, verbose=verbose)
 
 
-def _run(loop: Loop, notes: list[str]) -> Run:
+def _run(loop: Loop, notes: list[str], *, verbose: bool) -> Run:
     """Run the loop to its end; say in the folder how it ended otherwise."""
-    run, go_on = loop.run, f"classicnets resume {loop.run.shown}"
+    run, go_on = loop.run, f"classicnets resume {loop.run.typed_path}"
     try:
         loop.checkpoints.check_space(2)
-        loop.introduce(notes)
+        loop.introduce(notes, verbose)
         run.set_status("running", epoch=loop.epoch)
         loop.run_epochs()
         loop.finish()
@@ -164,11 +150,23 @@ def _precision(policy: str) -> Iterator[None]:
 
 
 def _describe(splits: data.Splits) -> dict[str, Any]:
-    """Say what the training depends on, for environment.json."""
+    """Return what the run depends on, for environment.json."""
     return environment.describe(splits.fingerprint, engine.device()) | {
         "train_examples": len(splits.train),
         "validation_examples": len(splits.validation),
     }
+
+
+def _save_resuming(run: Run, loop: Loop, splits: data.Splits) -> None:
+    """Say in the folder where and how the run goes on."""
+    now = _describe(splits)
+    # Written anew if somebody removed it, as is tokenizer.json below.
+    names = {"class_names": list(splits.class_names)}
+    began = names | (run.environment or now)
+    resumed = [*began.get("resumed", []), {"step": loop.step, **now}]
+    run.save_json("environment.json", began | {"resumed": resumed})
+    run.save_text("recipe.toml", recipes.to_toml(loop.recipe))
+    _save_tokenizer(run, splits)
 
 
 def _save_tokenizer(run: Run, splits: data.Splits) -> None:
@@ -178,7 +176,7 @@ def _save_tokenizer(run: Run, splits: data.Splits) -> None:
 
 def _prepare(
     recipe: Recipe, verbose: bool, tokenizer: Any = None
-) -> tuple[Recipe, data.Splits, Any, list]:
+) -> tuple[Recipe, data.Splits, Task, list[str]]:
     """Load the data and build the network and its task, with its seed's weights."""
     # Keras draws the seeds of initializers and dropout from Python's generator;
     # keras.utils.set_random_seed would import TensorFlow on every backend.
@@ -186,6 +184,8 @@ def _prepare(
     if recipe.deterministic:
         engine.make_deterministic()
     networks.check_options(recipe.network, recipe.network_options)
+    if recipe.weights:  # a wrong path is refused before the data are decoded
+        loading.check_file(recipe.weights)
     options = data.from_recipe(recipe, tokenizer=tokenizer, progress=verbose)
     splits = data.load(recipe.data, options)
     recipes.check_inputs(recipe, splits.inputs, splits.name)
@@ -198,51 +198,9 @@ def _prepare(
         task = TASKS[recipe.task](network, recipe, splits)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
-    notes += _slow_precision(recipe, engine.device(), environment.processor_flags())
+    flags = environment.processor_flags()
+    notes += _slow_precision(recipe, engine.device(), flags=flags)
     return recipe, splits, task, notes + fresh
-
-
-def _check_unchanged(
-    run: Run, loop: Loop, splits: data.Splits, allowed: Sequence[str]
-) -> None:
-    """Refuse to go on with another recipe, other data or another backend."""
-    began, backend = run.environment, keras.backend.backend()
-    if loop.recipe.kind.labelled:
-        names = list(splits.class_names)
-        _check_classes(began.get("class_names", names), names)
-    changed = [
-        f"{key} is {new!r}, was {old!r}"
-        for key, (old, new) in loop.changed_keys().items()
-        if key not in HARMLESS
-    ]
-    differences = {"recipe": changed, "data": [], "backend": []}
-    known = began.get("data_fingerprint", splits.fingerprint)
-    if known != splits.fingerprint:
-        fingerprints = f"{splits.fingerprint:.12}, was {known:.12}"
-        differences["data"] = [f"{splits.name} is {fingerprints}"]
-        for part in ("train", "validation"):
-            count = len(getattr(splits, part))
-            if (was := began.get(f"{part}_examples", count)) != count:
-                differences["data"].append(f"{count} {part} examples, were {was}")
-    if began.get("backend", backend) != backend:
-        differences["backend"] = [f"it is {backend}, was {began['backend']}"]
-    for what, found in differences.items():
-        if found and what not in allowed:
-            raise UserError(
-                f"the {what} must be that of the training until now:"
-                f" {'; '.join(found)}. --allow-changed {what} goes on all the same."
-            )
-
-
-def _check_classes(was: Sequence[str], now: Sequence[str]) -> None:
-    """Refuse to go on with classes that the network's outputs do not stand for."""
-    if was != now:
-        found = [f"{name!r} is new" for name in now if name not in was]
-        found += [f"{name!r} is gone" for name in was if name not in now]
-        raise UserError(
-            "the classes must be those of the training until now:"
-            f" {'; '.join(found[:_NAMED_CLASSES]) or 'their order is another'}."
-        )
 
 
 def _check_unfinished(run: Run, loop: Loop) -> None:
@@ -269,15 +227,15 @@ def _fit_batch(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[str]]:
     return dataclasses.replace(recipe, batch_size=most), [note]
 
 
-def _slow_precision(recipe: Recipe, device: str, flags: Sequence[str]) -> list[str]:
-    """Say so where bfloat16 takes many times as long as float32."""
+def _slow_precision(recipe: Recipe, device: str, *, flags: Sequence[str]) -> list[str]:
+    """Return a note where bfloat16 takes many times as long as float32."""
     if "bfloat16" not in recipe.precision or device != "CPU":
         return []
     if not flags or environment.has_bfloat16_units(flags):
         return []
     return [
-        f"precision {recipe.precision}: this processor has no quick units for"
-        " bfloat16, --set precision=float32 may be many times quicker."
+        f"precision {recipe.precision}: this processor has no fast units for"
+        " bfloat16, --set precision=float32 may be many times faster."
     ]
 
 
@@ -288,7 +246,7 @@ def _start_with_word_vectors(network: Any, splits: data.Splits) -> None:
 
 
 def _network(recipe: Recipe, splits: data.Splits) -> tuple[Any, list[str]]:
-    """Build the network, or the pair of a GAN; and say what fits given weights."""
+    """Build the network, or the pair of a GAN; note what the weights do not fit."""
     options = recipe.network_options | splits.network_options
     if splits.inputs == recipes.TEXTS and not networks.reads_texts(recipe.network):
         raise UserError(f"{recipe.network} takes images, {splits.name} has texts.")

@@ -10,6 +10,7 @@ from classicnets import engine, pictures, streams
 from classicnets.data import Splits
 from classicnets.data.batches import in_batches
 from classicnets.errors import UserError
+from classicnets.reports import animation
 from classicnets.runs.run import Run
 
 BATCH = 100
@@ -47,7 +48,7 @@ def interpolate(
     maker = _maker(run)
     ends = streams.codes(2 * rows, maker.input_shape[-1], seed).reshape(rows, 2, -1)
     shares = np.linspace(0.0, 1.0, steps).tolist()
-    ways = [pictures.slerp(first, last, shares) for first, last in ends]
+    ways = [pictures.slerp(first, last, shares=shares) for first, last in ends]
     return _images(run, maker, np.concatenate(ways).astype("float32"))
 
 
@@ -88,7 +89,7 @@ def _write_codes(run: Run, splits: Splits) -> None:
     if codes.shape[1] != 2:
         return
     labels = examples.labels[:MAPPED] if splits.class_names else None
-    codes_map = pictures.latent_map(codes, labels, splits.class_names)
+    codes_map = pictures.latent_map(codes, labels, names=splits.class_names)
     run.save_picture("latent", pictures.encode_png(codes_map))
     if run.recipe.kind.samples_from:
         images = _images(run, _maker(run), pictures.latent_grid_codes(MANIFOLD))
@@ -102,7 +103,7 @@ def write_animation(run: Run) -> None:
     files = sorted(found, key=lambda file: int(file.stem.split("-")[1]))
     frames = [_frame(file) for file in files]
     if frames:
-        run.save_picture("training", pictures.encode_animation(frames))
+        run.save_picture("training", animation.encode(frames))
 
 
 def _frame(path: Path) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What the page of a classifier shows: accuracy, confusions, examples."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,21 @@ _CONFUSIONS = 15  # the most frequent ones, listed
 _WORST_CLASSES = 15  # shown before the reader asks for all
 
 
-def content(run: Run, split: str | None, measured: dict[str, Any]) -> dict[str, Any]:
-    """Return the names that classify.html.j2 uses beside those of every page."""
-    confusion = np.asarray(measured.get("confusion") or [], dtype=np.int64)
-    classes = _class_names(run.metrics, run, len(confusion))
+def content(run: Run, common: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names that classify.html.j2 uses beside those of every page.
+
+    Args:
+        run: Of a classifier.
+        common: Those names, of which `split` and `metrics` are used.
+    """
+    split, metrics = common["split"], common["metrics"]
+    confusion = np.asarray(metrics.get("confusion") or [], dtype=np.int64)
+    classes = _class_names(run, len(confusion))
     return {
-        "body": "classify.html.j2",
-        "interval": _interval(measured),
+        "interval": _interval(metrics),
         **confusions(confusion, classes),
-        "worst": _worst_first(measured.get("per_class") or []),
-        "worst_shown": _WORST_CLASSES,
+        "worst": _worst_first(metrics.get("per_class") or []),
+        "worst_count": _WORST_CLASSES,
         "samples": _samples(run, split, classes) if split else {},
         "input_shape": _input_shape(run),
         "is_text": (run.path / "tokenizer.json").is_file(),
@@ -33,33 +39,34 @@ def content(run: Run, split: str | None, measured: dict[str, Any]) -> dict[str, 
 
 
 def confusions(counts: np.ndarray, classes: list[str]) -> dict[str, Any]:
-    """The names that confusion.html.j2 uses.
+    """Return the names that confusion.html.j2 uses.
 
     Args:
         counts: (classes, classes), rows are true classes; or (0,) if unknown.
-        classes: their names.
+        classes: Their names.
     """
+    if len(counts) <= _TABLE_CLASSES:
+        return {"classes": classes, "confusion": _cells(counts) if len(counts) else []}
     return {
         "classes": classes,
-        "confusion": _confusion_rows(counts),
-        "confusion_picture": _confusion_picture(counts),
+        "confusion_picture": figures.confusion_picture(counts),
         "confusions": _most_frequent(counts, classes),
     }
 
 
-def _class_names(metrics: dict[str, Any], run: Run, count: int) -> list[str]:
+def _class_names(run: Run, count: int) -> list[str]:
     if names := run.environment.get("class_names"):
         return [str(name) for name in names]
-    for measured in metrics.values():
-        names = [str(row["name"]) for row in measured.get("per_class") or []]
+    for metrics in run.metrics.values():
+        names = [str(row["name"]) for row in metrics.get("per_class") or []]
         if names:
             return names
     return [str(index) for index in range(count)]
 
 
-def _interval(measured: dict[str, Any]) -> tuple[float, float] | None:
-    """Wilson's 95 % interval of the accuracy: what so few examples can tell."""
-    examples, share = measured.get("examples"), measured.get("top1")
+def _interval(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return Wilson's 95 % interval of the accuracy: what so few examples can say."""
+    examples, share = metrics.get("examples"), metrics.get("top1")
     if not examples or share is None:
         return None
     z = 1.96
@@ -70,10 +77,8 @@ def _interval(measured: dict[str, Any]) -> tuple[float, float] | None:
     return middle - z * spread, middle + z * spread
 
 
-def _confusion_rows(confusion: np.ndarray) -> list[list[dict[str, Any]]]:
-    """The cells of a small matrix; `strength` is the root of a row's share."""
-    if not 0 < len(confusion) <= _TABLE_CLASSES:
-        return []
+def _cells(confusion: np.ndarray) -> list[list[dict[str, Any]]]:
+    """Return the cells of a small matrix; `strength` is the root of a row's share."""
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     return [
         [
@@ -89,16 +94,8 @@ def _confusion_rows(confusion: np.ndarray) -> list[list[dict[str, Any]]]:
     ]
 
 
-def _confusion_picture(confusion: np.ndarray) -> tuple[str, int] | None:
-    if len(confusion) <= _TABLE_CLASSES:
-        return None
-    return figures.confusion_picture(confusion)
-
-
 def _most_frequent(confusion: np.ndarray, names: list[str]) -> list[dict[str, Any]]:
-    """The confusions of a matrix too large to be read cell by cell."""
-    if len(confusion) <= _TABLE_CLASSES:
-        return []
+    """Return the confusions of a matrix too large to be read cell by cell."""
     wrong = confusion.copy()
     np.fill_diagonal(wrong, 0)
     # stable: of equal counts the one of the earlier class comes first
@@ -117,7 +114,7 @@ def _most_frequent(confusion: np.ndarray, names: list[str]) -> list[dict[str, An
 
 
 def _worst_first(per_class: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By recall; classes without an example, which have none, at the end."""
+    """Sort by recall; classes without an example, which have none, come last."""
 
     def rank(row: dict[str, Any]) -> tuple[bool, float]:
         recall = row.get("recall") if row.get("examples") else None
@@ -127,42 +124,41 @@ def _worst_first(per_class: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _samples(run: Run, split: str, names: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """The examples of samples/SPLIT.npz, pictures or texts: wrong and right ones."""
+    """Return the wrong and the right examples of samples/SPLIT.npz."""
     arrays = run.samples(split)
-    kind = "texts" if "texts" in arrays else "images"
-    if not {kind, "labels", "predicted", "probability"} <= arrays.keys():
+    inputs = "texts" if "texts" in arrays else "images"
+    if not {inputs, "labels", "predicted", "probability"} <= arrays.keys():
         return {}
 
     def name(label: int) -> str:
         return names[label] if 0 <= label < len(names) else str(label)
 
-    found: dict[str, list[dict[str, Any]]] = {"wrong": [], "right": []}
+    samples: dict[str, list[dict[str, Any]]] = {"wrong": [], "right": []}
     rows = zip(
-        arrays[kind],
+        arrays[inputs],
         arrays["labels"].tolist(),
         arrays["predicted"].tolist(),
         arrays["probability"].tolist(),
         strict=True,
     )
-    for shown, label, predicted, probability in rows:
-        if kind == "texts":
-            content: dict[str, Any] = {"text": str(shown)}
-        else:
-            uri, width, height = figures.picture(shown)
-            content = {"uri": uri, "width": width, "height": height}
-        found["right" if label == predicted else "wrong"].append(
-            content
-            | {
-                "label": name(label),
-                "predicted": name(predicted),
-                "probability": probability,
-            }
+    for example, label, predicted, probability in rows:
+        words = {"label": name(label), "predicted": name(predicted)}
+        samples["right" if label == predicted else "wrong"].append(
+            {**_input(example), **words, "probability": probability}
         )
-    return found
+    return samples
+
+
+def _input(example: Any) -> dict[str, Any]:
+    """Return a text, or a picture (height, width, channels), for the page."""
+    if isinstance(example, str):
+        return {"text": str(example)}
+    uri, width, height = figures.picture(example)
+    return {"uri": uri, "width": width, "height": height}
 
 
 def _input_shape(run: Run) -> str:
-    """(n, height, width, channels) of the pictures the network takes, if known."""
+    """Return the (n, height, width, channels) of its pictures, in digits if it can."""
     for split in ("test", "validation"):
         images = run.samples(split).get("images")
         if images is not None and len(images):

@@ -20,37 +20,37 @@ from classicnets.runs.run import Run
 _CHARTS = 12  # folds, beyond which lines cannot be told apart
 
 
-def write(found: CrossValidation) -> Path:
-    """Writes report.html into the folder of a cross-validation, finished or not.
+def write(folder: CrossValidation) -> Path:
+    """Write report.html into the folder of a cross-validation, finished or not.
 
     Returns:
         The path of the page.
 
     Raises:
-        UserError: a file of a fold is there but cannot be read.
+        UserError: If a file of a fold is there but cannot be read.
     """
-    path = found.path / "report.html"
-    with report.readable(found.path):
-        text = report.page("crossval.html.j2").render(_content(found))
+    path = folder.path / "report.html"
+    with report.readable(folder.path):
+        text = report.page("crossval.html.j2").render(_content(folder))
     files.write(path, text.encode())
     return path
 
 
-def _content(found: CrossValidation) -> dict[str, Any]:
-    rows, recipe = found.rows, found.recipe
-    judged = [run for row in rows if (run := found.fold(row["fold"]))]
+def _content(folder: CrossValidation) -> dict[str, Any]:
+    rows, recipe = folder.rows, folder.recipe
+    runs = [run for row in rows if (run := folder.fold(row["fold"]))]
     means, deviations = summary(rows)
-    kind = recipe.kind
-    first = kind.scores[0] if kind.scores[0] in means else next(iter(means), "")
-    folder = f"{found.path.parent.name}/{found.path.name}"
+    headline = recipe.kind.scores[0]
+    first = headline if headline in means else next(iter(means), "")
+    path = f"{folder.path.parent.name}/{folder.path.name}"
     return {
-        "name": found.path.name,
+        "name": folder.path.name,
         "recipe": dataclasses.asdict(recipe),
         "recipe_text": recipes.to_toml(recipe).strip(),
-        "environment": _environment(judged),
-        "folds": found.folds,
-        "splitter": found.content.get("splitter"),
-        "groups": found.groups,
+        "environment": _environment(runs),
+        "folds": folder.folds,
+        "splitter": folder.content.get("splitter"),
+        "groups": folder.groups,
         "rows": rows,
         "scores": list(means),
         "first": first,
@@ -58,27 +58,27 @@ def _content(found: CrossValidation) -> dict[str, Any]:
         "std": deviations,
         "shares": kinds.SHARES,
         "seconds": sum(row["seconds"] or 0 for row in rows) or None,
-        "charts": _charts(judged, *kind.curve) if kind.curve else [],
-        "resume_command": shlex.join(["classicnets", "resume", folder]),
-        **_pooled(judged),
+        "charts": _charts(runs, recipe.kind),
+        "resume_command": shlex.join(["classicnets", "resume", path]),
+        **_pooled(runs),
     }
 
 
-def _environment(judged: list[Run]) -> dict[str, Any]:
-    """Where the first fold was trained; what differs from fold to fold is left out."""
+def _environment(runs: list[Run]) -> dict[str, Any]:
+    """Return where the first fold was trained, without what differs between folds."""
     left_out = ("class_names", "train_examples", "validation_examples", "resumed")
-    if not judged:
+    if not runs:
         return {}
-    return {k: v for k, v in judged[0].environment.items() if k not in left_out}
+    return {k: v for k, v in runs[0].environment.items() if k not in left_out}
 
 
-def _charts(judged: list[Run], title: str, curve: str) -> list[dict[str, Any]]:
-    lines = []
-    for run in judged[:_CHARTS]:
-        points = [(row["epoch"], row[curve]) for row in run.history if curve in row]
-        if points:
-            label = f"fold {run.recipe.fold}"
-            lines.append(figures.Line(label, points))
+def _charts(runs: list[Run], kind: kinds.Kind) -> list[dict[str, Any]]:
+    if kind.curve is None:
+        return []
+    (title, curve), lines = kind.curve, []
+    for run in runs[:_CHARTS]:
+        if points := report.finite_points(run.history, curve):
+            lines.append(figures.Line(f"fold {run.recipe.fold}", points))
     if not lines:
         return []
     percent = curve.removeprefix("validation_") in kinds.SHARES
@@ -87,14 +87,14 @@ def _charts(judged: list[Run], title: str, curve: str) -> list[dict[str, Any]]:
     return [{"title": title, "svg": svg}]
 
 
-def _pooled(judged: list[Run]) -> dict[str, Any]:
-    """The confusion matrices of all folds in one: every example counts once."""
-    counts = [run.metrics["test"].get("confusion") for run in judged]
+def _pooled(runs: list[Run]) -> dict[str, Any]:
+    """Return the confusion matrices of all folds in one: an example counts once."""
+    counts = [run.metrics["test"].get("confusion") for run in runs]
     if not counts or not all(counts):
         return {"pooled": None}
     total = np.sum([np.asarray(part, np.int64) for part in counts], axis=0)
     examples, right = int(total.sum()), int(total.trace())
     return {
         "pooled": {"examples": examples, "right": right, "share": right / examples},
-        **classify.confusions(total, judged[0].class_names),
+        **classify.confusions(total, runs[0].class_names),
     }

@@ -1,9 +1,9 @@
 """The pictures of a report: numbers and pixels in, SVG and PNG text out.
 
-Charts are SVG written here rather than drawn by a plotting library: their colours
-come from the page's style sheet, so they follow its dark mode, and their text
-stays text. Pictures of examples are PNG at their own size; the page enlarges them
-by whole factors, so that every pixel stays a square.
+Charts are SVG written here rather than drawn by a plotting library: their colours come
+from the page's style sheet, so they follow its dark mode, and their text stays text.
+Pictures of examples are PNG at their own size; the page enlarges them by whole factors,
+so that every pixel stays a square.
 """
 
 import base64
@@ -32,7 +32,7 @@ class Line:
     """One line of a chart.
 
     Args:
-        label: what it shows; also its style: "training" or "validation".
+        label: What it shows; also its style: "training" or "validation".
         points: (x, y), in the order of x.
     """
 
@@ -40,13 +40,31 @@ class Line:
     points: Sequence[tuple[float, float]]
 
 
+@dataclass(frozen=True)
+class _Axes:
+    """Where values lie, in the chart's own units."""
+
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    left: float
+
+    def across(self, value: float) -> float:
+        low, high = self.x_range
+        share = (value - low) / (high - low) if high > low else 0.5
+        return self.left + 6 + share * (_WIDTH - self.left - _RIGHT - 12)
+
+    def down(self, value: float) -> float:
+        low, high = self.y_range
+        return _TOP + (high - value) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+
+
 def chart(title: str, lines: Sequence[Line], *, percent: bool = False) -> str:
-    """Draws lines over epochs.
+    """Draw lines over epochs.
 
     Args:
-        title: read aloud to those who cannot see the chart.
-        lines: at least one of them with a point; all values finite.
-        percent: whether the values are shares, to be written as per cent.
+        title: Read aloud to those who cannot see the chart.
+        lines: At least one of them with a point; all values finite.
+        percent: Whether the values are shares, to be written as per cent.
 
     Returns:
         An `<svg>` element. Its classes are styled by the page.
@@ -54,94 +72,89 @@ def chart(title: str, lines: Sequence[Line], *, percent: bool = False) -> str:
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
     x_ticks = [x for x in ticks(min(xs), max(xs), count=6) if x.is_integer()]
+    x_ticks = [x for x in x_ticks if min(xs) <= x <= max(xs)]
     y_ticks = ticks(min(ys), max(ys), count=5)
-    x_low, x_high = min(xs), max(xs)
-    y_low, y_high = y_ticks[0], y_ticks[-1]
     # Room for the longest number beside the chart, such as 0.000105.
     left = max(_LEFT, 8 + 8 * max(len(_number(y, percent)) for y in y_ticks))
-
-    def across(x: float) -> float:
-        share = (x - x_low) / (x_high - x_low) if x_high > x_low else 0.5
-        return left + 6 + share * (_WIDTH - left - _RIGHT - 12)
-
-    def down(y: float) -> float:
-        return _TOP + (y_high - y) / (y_high - y_low) * (_HEIGHT - _TOP - _BOTTOM)
-
+    axes = _Axes((min(xs), max(xs)), (y_ticks[0], y_ticks[-1]), left)
     size, label = f"0 0 {_WIDTH} {_HEIGHT}", html.escape(title)
     parts = [f'<svg viewBox="{size}" role="img" aria-label="{label}">']
     for y in y_ticks:
+        height, number = axes.down(y), _number(y, percent)
         parts.append(
             f'<line class="grid" x1="{left}" x2="{_WIDTH - _RIGHT}" '
-            f'y1="{down(y):.1f}" y2="{down(y):.1f}"/>'
-            f'<text class="tick" text-anchor="end" x="{left - 8}" '
-            f'y="{down(y) + 4:.1f}">{_number(y, percent)}</text>'
+            f'y1="{height:.1f}" y2="{height:.1f}"/>'
+            f"{_text(number, left - 8, f'{height + 4:.1f}', anchor='end')}"
         )
     for x in x_ticks:
-        if x_low <= x <= x_high:
-            parts.append(
-                f'<text class="tick" text-anchor="middle" x="{across(x):.1f}" '
-                f'y="{_HEIGHT - _BOTTOM + 18}">{x:g}</text>'
-            )
-    parts.append(
-        f'<text class="tick" text-anchor="middle" x="{(left + _WIDTH) / 2:.0f}" '
-        f'y="{_HEIGHT - 4}">epoch</text>'
-    )
-    for line in lines:
-        style = html.escape(line.label.replace(" ", "-"))
-        path = " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in line.points)
-        parts.append(f'<polyline class="curve {style}" points="{path}"/>')
-        for x, y in line.points:
-            says = f"epoch {x:g}, {line.label}: {_number(y, percent, digits=4)}"
-            parts.append(
-                f'<circle class="dot {style}" cx="{across(x):.1f}" '
-                f'cy="{down(y):.1f}" r="{3 if len(xs) < 60 else 1.2}">'
-                f"<title>{html.escape(says)}</title></circle>"
-            )
+        parts.append(_text(f"{x:g}", f"{axes.across(x):.1f}", _HEIGHT - _BOTTOM + 18))
+    parts.append(_text("epoch", f"{(left + _WIDTH) / 2:.0f}", _HEIGHT - 4))
+    radius = 3 if len(xs) < 60 else 1.2
+    parts += [_curve(line, axes, percent=percent, radius=radius) for line in lines]
     return "".join([*parts, "</svg>"])
 
 
+def _text(text: str, x: object, y: object, *, anchor: str = "middle") -> str:
+    return f'<text class="tick" text-anchor="{anchor}" x="{x}" y="{y}">{text}</text>'
+
+
+def _curve(line: Line, axes: _Axes, *, percent: bool, radius: float) -> str:
+    """Draw a line, with a dot per point that says its values."""
+    style = html.escape(line.label.replace(" ", "-"))
+    places = [f"{axes.across(x):.1f},{axes.down(y):.1f}" for x, y in line.points]
+    parts = [f'<polyline class="curve {style}" points="{" ".join(places)}"/>']
+    for place, (x, y) in zip(places, line.points):
+        across, down = place.split(",")
+        words = f"epoch {x:g}, {line.label}: {_number(y, percent, digits=4)}"
+        parts.append(
+            f'<circle class="dot {style}" cx="{across}" cy="{down}" r="{radius}">'
+            f"<title>{html.escape(words)}</title></circle>"
+        )
+    return "".join(parts)
+
+
 def picture(image: np.ndarray, *, largest: int = 128) -> tuple[str, int, int]:
-    """Makes an example fit for a page.
+    """Make an example fit for a page.
 
     Args:
         image: (height, width, 1 or 3) uint8.
-        largest: pixels a side above which it is made smaller.
+        largest: Pixels per side above which it is made smaller.
 
     Returns:
         A data URI, and the width and height to show it at: whole multiples of the
         picture's own, near 96 pixels.
     """
-    drawn = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    drawn.thumbnail((largest, largest), Image.Resampling.LANCZOS)
-    factor = max(1, round(96 / max(drawn.size)))
-    return _data_uri(drawn), drawn.width * factor, drawn.height * factor
+    small = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    small.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+    factor = max(1, round(96 / max(small.size)))
+    return _data_uri(small), small.width * factor, small.height * factor
 
 
 def sheet(path: Path, *, largest: int | None = None) -> tuple[str, int, int]:
-    """Takes a picture of the run's folder into a page.
+    """Take a picture of the run's folder into a page.
 
     Args:
-        path: of a PNG; an animated one stays as it is.
-        largest: pixels a side above which it is made smaller; None: never.
+        path: Of a PNG; an animated one stays as it is.
+        largest: Pixels per side above which it is made smaller; None: never.
 
     Returns:
         A data URI, the width and the height.
 
     Raises:
-        OSError: the file is no picture, or larger than Pillow's limit.
+        OSError: If the file is no picture, or larger than Pillow's limit.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            opened = Image.open(path)
+            file = Image.open(path)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise OSError(str(error)) from None
-    with opened as drawn:
-        if largest is None or max(drawn.size) <= largest:
-            return _uri(path.read_bytes()), drawn.width, drawn.height
-        drawn.load()
-        # Not thumbnail: of a picture with a palette it would take the nearest pixels.
-        small = drawn.convert("L" if drawn.mode == "L" else "RGB")
+    with file as large:
+        if largest is None or max(large.size) <= largest:
+            return _uri(path.read_bytes()), large.width, large.height
+        large.load()
+        # A thumbnail of a picture with a palette would take the nearest pixels.
+        small = large.convert("L" if large.mode == "L" else "RGB")
     small.thumbnail((largest, largest), Image.Resampling.LANCZOS)
     if small.mode == "RGB":
         # 128 colours: a third of the bytes, and in a small copy the eye misses none.
@@ -151,10 +164,10 @@ def sheet(path: Path, *, largest: int | None = None) -> tuple[str, int, int]:
 
 
 def confusion_picture(confusion: np.ndarray) -> tuple[str, int]:
-    """Draws a large confusion matrix, a square of pixels a cell.
+    """Draw a large confusion matrix, one square of pixels per cell.
 
     Args:
-        confusion: (classes, classes) counts, a row a true class.
+        confusion: (classes, classes) counts, one row per true class.
 
     Returns:
         A data URI and the side in pixels. Right answers are blue, confusions
@@ -190,7 +203,7 @@ def _uri(png: bytes) -> str:
 
 
 def architecture(rows: Sequence[tuple[str, Sequence[int | None]]]) -> Image.Image:
-    """Draws a network as its stages: the shrinking, deepening maps between layers.
+    """Draw a network as its stages: the shrinking, deepening maps between layers.
 
     Args:
         rows: (layer, output shape) in the order of the network; layers whose output is

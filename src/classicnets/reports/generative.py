@@ -2,11 +2,11 @@
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from classicnets.errors import UserError
-from classicnets.kinds import Kind
 from classicnets.reports import figures
 from classicnets.runs.run import Run
 
@@ -16,23 +16,20 @@ _LARGE, _SMALL = 1200, 288
 _ANIMATION_BYTES = 4_000_000
 
 
-def content(run: Run, kind: Kind) -> dict[str, Any]:
+def content(run: Run, common: Mapping[str, Any]) -> dict[str, Any]:
     """Return the names that generative.html.j2 uses beside those of every page.
 
     Args:
         run: Of a network that makes images.
-        kind: Its kind.
+        common: Those names, of which `kind` is used.
 
     Raises:
         UserError: If a picture is there but cannot be read.
     """
-    model = "decoder.keras" if kind.reconstructs else f"{kind.samples_from}.keras"
+    # An autoencoder has no distribution of codes to draw samples from.
+    model = f"{common['kind'].samples_from or 'decoder'}.keras"
     epochs = _epochs(run.path / "samples")
     return {
-        "body": "generative.html.j2",
-        "reconstructs": kind.reconstructs,
-        # An autoencoder has no distribution of codes to draw samples from.
-        "is_sampled": bool(kind.samples_from),
         "model_file": model,
         "has_model": (run.path / model).is_file(),
         "last": _sheet(epochs[-1], largest=_LARGE) if epochs else None,
@@ -47,12 +44,12 @@ def content(run: Run, kind: Kind) -> dict[str, Any]:
 
 
 def fixed(value: object, digits: int = 2) -> str:
-    """So many digits after the point; a dash for what is not in the file."""
+    """Return so many digits after the point; a dash for what is not in the file."""
     return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
 
 
 def with_deviation(mean: object, deviation: object) -> str:
-    """Both with as many digits as show two of the deviation: 0.0123 ± 0.0012."""
+    """Return both with two digits of the deviation: 0.0123 ± 0.0012."""
     if not isinstance(deviation, int | float) or deviation <= 0:
         return fixed(mean, 4)
     digits = min(max(1 - math.floor(math.log10(deviation)), 0), 8)
@@ -60,17 +57,17 @@ def with_deviation(mean: object, deviation: object) -> str:
 
 
 def _epochs(folder: Path) -> list[Path]:
-    """The grids of the epochs, in their order: epoch-10000 comes after epoch-9999."""
-    found = {
+    """Return the grids of the epochs, in order: epoch-10000 comes after epoch-9999."""
+    paths = {
         int(match[1]): path
         for path in folder.glob("epoch-*.png")
         if (match := re.fullmatch(r"epoch-(\d+)\.png", path.name))
     }
-    return [found[epoch] for epoch in sorted(found)]
+    return [paths[epoch] for epoch in sorted(paths)]
 
 
 def _spread(paths: list[Path]) -> list[Path]:
-    """A few of them from first to last, evenly."""
+    """Return a few of them from first to last, evenly."""
     if len(paths) <= _EARLIER:
         return paths
     step = (len(paths) - 1) / (_EARLIER - 1)
@@ -84,7 +81,7 @@ def _animation(path: Path) -> dict[str, Any] | None:
 
 
 def _sheet(path: Path, *, largest: int | None = None) -> dict[str, Any]:
-    """A picture for the page; `epoch` is the number in its name, if there is one."""
+    """Return a picture for the page; `epoch` is the number in its name, if any."""
     try:
         uri, width, height = figures.sheet(path, largest=largest)
     except (OSError, SyntaxError, ValueError) as error:

@@ -1,9 +1,9 @@
 """One page about a run: what it learned, how, and how to do it again.
 
-Everything comes from the files of the run's folder, so a report needs no backend
-and works for a run that was made elsewhere, is still going, or was broken off:
-what is not there, the page says is not there. The page is one file that loads
-nothing, follows the reader's light or dark mode, and fits a phone.
+Everything comes from the files of the run's folder, so a report needs no backend and
+works for a run that was made elsewhere, is still going, or was broken off: what is not
+there, the page says is not there. The page is one file that loads nothing, follows the
+reader's light or dark mode, and fits a phone.
 """
 
 import contextlib
@@ -11,16 +11,16 @@ import math
 import re
 import shlex
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import markupsafe
 
-from classicnets import networks
+from classicnets import kinds, networks
 from classicnets.errors import UserError
-from classicnets.kinds import Chart
+from classicnets.kinds import Chart, Kind
 from classicnets.reports import classify, figures, generative
 from classicnets.runs.run import Run
 
@@ -29,19 +29,21 @@ _ODD = (
     *(ArithmeticError, AttributeError, LookupError, RecursionError),
     *(TypeError, ValueError, jinja2.TemplateError),
 )
+# By `Kind.page`: what its template shows beside what every page shows.
+_CONTENTS = {"classify": classify.content, "generative": generative.content}
 
 
 def write(run: Run) -> Path:
-    """Writes report.html into the run's folder.
+    """Write report.html into the run's folder.
 
     Args:
-        run: of any state. Only its files are read.
+        run: Of any state. Only its files are read.
 
     Returns:
         The path of the page.
 
     Raises:
-        UserError: a file of the run is there but cannot be read.
+        UserError: If a file of the run is there but cannot be read.
     """
     with readable(run.path):
         run.save_text("report.html", page().render(_content(run)))
@@ -50,10 +52,10 @@ def write(run: Run) -> Path:
 
 @contextlib.contextmanager
 def readable(folder: Path) -> Iterator[None]:
-    """Tell of odd values in a folder's files in one line.
+    """Refuse odd values in a folder's files in one line.
 
     Raises:
-        UserError: a file is there, but not as classicnets writes it.
+        UserError: If a file is there, but not as classicnets writes it.
     """
     try:
         yield
@@ -68,7 +70,7 @@ def readable(folder: Path) -> Iterator[None]:
 
 
 def page(template: str = "report.html.j2") -> jinja2.Template:
-    """A page of this package, which shows a stranger's texts as texts."""
+    """Return a page of this package, which shows a stranger's texts as texts."""
     # autoescape: class names and folder names are a stranger's text. Chainable: a
     # key that a run's file lacks is empty, which the page then says in words.
     pages = jinja2.Environment(
@@ -87,15 +89,16 @@ def page(template: str = "report.html.j2") -> jinja2.Template:
 
 
 def _content(run: Run) -> dict[str, Any]:
-    """Everything the page shows, by the names that the templates use."""
-    metrics, history = run.metrics, run.history
+    """Return everything the page shows, by the names that the templates use."""
+    evaluations, history = run.metrics, run.history
     recipe_text = (run.path / "recipe.toml").read_text(encoding="utf-8")
     recipe = _values(recipe_text)
-    kind = networks.kind(str(recipe.get("network")))
-    split = next((s for s in ("test", "validation") if s in metrics), None)
-    measured = metrics[split] if split else {}
+    kind = _kind(recipe)
+    split = next((s for s in ("test", "validation") if s in evaluations), None)
     folder = f"{run.path.parent.name}/{run.name}"
     common = {
+        "kind": kind,
+        "body": f"{kind.page}.html.j2",
         "name": run.name,
         "recipe": recipe,
         "recipe_text": recipe_text.strip(),
@@ -108,20 +111,25 @@ def _content(run: Run) -> dict[str, Any]:
         "epochs_done": len(history),
         "seconds": _training_seconds(run),
         "split": split,
-        "measured": measured,
-        "evaluations": metrics,
+        "metrics": evaluations[split] if split else {},
+        "evaluations": evaluations,
         "charts": _charts(history, kind.charts),
         "folder": shlex.quote(folder),
         "run_path": folder,
-        "train_command": _train_command(run.name, recipe, folder),
+        "train_command": _train_command(run.name, recipe, folder=folder),
     }
-    if kind.labelled:
-        return common | classify.content(run, split, measured)
-    return common | generative.content(run, kind)
+    return common | _CONTENTS[kind.page](run, common)
+
+
+def _kind(recipe: Mapping[str, Any]) -> Kind:
+    """Return the kind of its network; a damaged recipe gets a classifier's page."""
+    with contextlib.suppress(UserError):
+        return networks.kind(str(recipe.get("network")))
+    return kinds.CLASSIFIER
 
 
 def _values(recipe_text: str) -> dict[str, Any]:
-    """The recipe's plain values; a recipe of another version is no reason to fail."""
+    """Return the recipe's values; one of another version is no reason to fail."""
     try:
         return tomllib.loads(recipe_text)
     except tomllib.TOMLDecodeError:
@@ -129,7 +137,7 @@ def _values(recipe_text: str) -> dict[str, Any]:
 
 
 def _training_seconds(run: Run) -> float | None:
-    """Seconds of the whole run; before its end, of the epochs so far."""
+    """Return the seconds of the run; before its end, of the epochs so far."""
     total = run.status.get("seconds")
     epochs = [row["seconds"] for row in run.history if "seconds" in row]
     return total if isinstance(total, int | float) else sum(epochs) or None
@@ -138,22 +146,17 @@ def _training_seconds(run: Run) -> float | None:
 def _charts(
     history: list[dict[str, float]], charts: Sequence[Chart]
 ) -> list[dict[str, Any]]:
-    """Return lines over epochs, as far as they were recorded.
-
-    Args:
-        history: The rows of history.csv.
-        charts: Those of the network's kind.
-    """
-    drawn = []
+    """Return the charts of a kind, as far as history.csv has their columns."""
+    contents = []
     for chart in charts:
         lines = [
             figures.Line(label, points)
             for label, name in chart.lines.items()
-            if (points := _points(history, name))
+            if (points := finite_points(history, name))
         ]
         if lines:
             svg = figures.chart(chart.title, lines, percent=chart.percent)
-            drawn.append(
+            contents.append(
                 {
                     "title": chart.title,
                     "labels": [line.label for line in lines],
@@ -162,11 +165,13 @@ def _charts(
                     "svg": markupsafe.Markup(svg),
                 }
             )
-    return drawn
+    return contents
 
 
-def _points(history: list[dict[str, float]], name: str) -> list[tuple[float, float]]:
-    """(epoch, value) where the column has a finite value."""
+def finite_points(
+    history: list[dict[str, float]], name: str
+) -> list[tuple[float, float]]:
+    """Return (epoch, value) where the column has a finite value."""
     return [
         (row.get("epoch", place), row[name])
         for place, row in enumerate(history, start=1)
@@ -180,23 +185,19 @@ def _best(lines: list[figures.Line], chart: Chart) -> str:
         return ""
     validation = [line for line in lines if line.label == "validation"]
     if not validation:
-        # A loss of the training examples tells nothing; a learning rate does.
+        # A loss of the training examples says nothing; a learning rate does.
         highest = max(value for _, value in lines[0].points)
         return f"highest {highest:.4g}" if chart.best is max else ""
     epoch, value = chart.best(validation[0].points, key=lambda point: point[1])
-    says = _percent(value) if chart.percent else f"{value:.4g}"
-    return f"best validation {says}, epoch {epoch:g}"
+    text = _percent(value) if chart.percent else f"{value:.4g}"
+    return f"best validation {text}, epoch {epoch:g}"
 
 
-def _train_command(name: str, recipe: dict[str, Any], folder: str) -> str:
-    """Trains the same recipe under the same name; the seed is in the recipe."""
+def _train_command(name: str, recipe: Mapping[str, Any], *, folder: str) -> str:
+    """Return the command that trains the recipe again; the seed is in the recipe."""
     ending = rf"-{re.escape(str(recipe.get('seed', 0)))}(-\d+)?$"
-    return shlex.join(
-        [
-            *("classicnets", "train", f"{folder}/recipe.toml"),
-            *("--name", re.sub(ending, "", name)),
-        ]
-    )
+    name = re.sub(ending, "", name)
+    return shlex.join(["classicnets", "train", f"{folder}/recipe.toml", "--name", name])
 
 
 def _percent(share: object, digits: int = 1) -> str:
@@ -206,7 +207,7 @@ def _percent(share: object, digits: int = 1) -> str:
 
 
 def _duration(seconds: float | None) -> str:
-    """The two units that matter: 45 s, 12 min 5 s, 3 h 20 min."""
+    """Return the two units that matter: 45 s, 12 min 5 s, 3 h 20 min."""
     if seconds is None:
         return "–"
     if seconds < 60:

@@ -1,20 +1,20 @@
-"""The state of a training, saved in a folder and restored from it, bit for bit.
+"""The state of a training run, saved in a folder and restored from it, bit for bit.
 
     checkpoints/
-        step-00001200.safetensors   every variable of the task; two of these are kept
+        step-00001200.safetensors   every variable of the task; the last two stay
         best-0007.safetensors       the network's weights after its best epoch
 
 A file holds the variables in their order, and in its header the progress of the loop as
 JSON and a digest of all of it. It is written under a temporary name, flushed to the
 disk and renamed: there is either the old one or the new one. The weights of an epoch
-stay as long as a checkpoint that is kept calls it the best.
+stay as long as a checkpoint calls it the best.
 """
 
 import hashlib
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ import safetensors
 from keras import ops
 from safetensors.numpy import load, save
 
-from classicnets.errors import RunError, UserError
 from classicnets import files
+from classicnets.errors import RunError, UserError
 
-KEPT = 2  # checkpoints
+MOST = 2  # checkpoints; older ones are removed
 
 
 class Checkpoints:
@@ -35,7 +35,7 @@ class Checkpoints:
 
     Args:
         folder: The run's `checkpoints`; made when the first one is saved.
-        state: Every variable that a training must keep.
+        state: Every variable that a training run must keep.
         weights: Those of the network.
     """
 
@@ -44,11 +44,11 @@ class Checkpoints:
         folder: Path,
         state: Sequence[keras.Variable],
         weights: Sequence[keras.Variable],
-    ):
+    ) -> None:
         self.folder, self.state, self.weights = folder, state, weights
-        # The best epoch of each checkpoint that is kept, by its path, oldest first.
-        self._kept: dict[Path, int] = {}
-        self._found: tuple[Path, dict[str, np.ndarray]] | None = None
+        # The best epoch of each checkpoint, by its path, oldest first.
+        self._best_epochs: dict[Path, int] = {}
+        self._newest: tuple[Path, dict[str, np.ndarray]] | None = None
         self.bytes = sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in state)
 
     def check_space(self, count: int = 1) -> None:
@@ -61,26 +61,26 @@ class Checkpoints:
                 f" {free / 1e6:,.0f} MB are free."
             )
 
-    def save(self, step: int, progress: dict) -> None:
+    def save(self, step: int, progress: dict[str, Any]) -> None:
         """Save the state after `step` steps, then remove what nothing needs any more.
 
         Args:
-            step: Counted from the start of the training.
+            step: Counted from the start of the run.
             progress: Plain data; `best` has the key `epoch`.
         """
         self.check_space()
         path = self.folder / f"step-{step:08d}.safetensors"
         write(path, self.state, progress)
-        self._kept.pop(path, None)
-        self._kept[path] = progress["best"]["epoch"]
-        for old in list(self._kept)[:-KEPT]:
-            del self._kept[old]
-        best = {self._best(epoch) for epoch in self._kept.values()}
+        self._best_epochs.pop(path, None)
+        self._best_epochs[path] = progress["best"]["epoch"]
+        for old in list(self._best_epochs)[:-MOST]:
+            del self._best_epochs[old]
+        best = {self._best(epoch) for epoch in self._best_epochs.values()}
         for file in self.folder.glob("*.safetensors"):
-            if file not in self._kept and file not in best:
+            if file not in self._best_epochs and file not in best:
                 file.unlink()
 
-    def find(self) -> tuple[dict[str, Any], list[str]]:
+    def find_newest(self) -> tuple[dict[str, Any], list[str]]:
         """Find the newest whole checkpoint, for `restore`.
 
         Returns:
@@ -101,8 +101,8 @@ class Checkpoints:
             except (KeyError, TypeError, ValueError):
                 damaged.append(f"{path} holds the progress of another version.")
                 continue
-            self._found = path, tensors
-            self._kept = {path: best}
+            self._newest = path, tensors
+            self._best_epochs = {path: best}
             return progress, damaged
         if damaged:
             raise UserError(
@@ -112,10 +112,10 @@ class Checkpoints:
         return {}, []
 
     def restore(self) -> None:
-        """Give the state the values that were found, if any."""
-        if self._found:
-            _assign(*self._found, self.state)
-            self._found = None
+        """Give the state the values of the newest checkpoint, if there is one."""
+        if self._newest:
+            _assign(*self._newest, variables=self.state)
+            self._newest = None
 
     def save_best(self, epoch: int) -> None:
         """Save the weights of the network, which are the best so far."""
@@ -133,7 +133,9 @@ class DamagedError(UserError):
     """A checkpoint is not there, or is not what was written."""
 
 
-def write(path: Path, variables: Sequence[keras.Variable], progress: dict) -> None:
+def write(
+    path: Path, variables: Sequence[keras.Variable], progress: dict[str, Any]
+) -> None:
     """Save the values of `variables` and `progress`, plain data, at `path`.
 
     Raises:
@@ -169,7 +171,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         metadata = header["__metadata__"]
         text = metadata["progress"]
-        whole = metadata["sha256"] == _digest(tensors, text)
+        is_whole = metadata["sha256"] == _digest(tensors, text)
         progress = json.loads(text)
     except OSError as error:
         raise DamagedError(
@@ -178,7 +180,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise DamagedError(f"{path} is not a whole checkpoint: {reason}.") from None
-    if not whole:
+    if not is_whole:
         raise DamagedError(f"{path} is damaged: its digest is another one.")
     return tensors, progress
 
@@ -191,11 +193,16 @@ def restore(path: Path, variables: Sequence[keras.Variable]) -> dict[str, Any]:
         UserError: If it holds other variables than these.
     """
     tensors, progress = read(path)
-    _assign(path, tensors, variables)
+    _assign(path, tensors, variables=variables)
     return progress
 
 
-def _assign(path, tensors, variables):
+def _assign(
+    path: Path,
+    tensors: Mapping[str, np.ndarray],
+    *,
+    variables: Sequence[keras.Variable],
+) -> None:
     names = _names(variables)
     fits = set(names) == set(tensors) and all(
         tensors[name].shape == tuple(variable.shape)
@@ -207,7 +214,7 @@ def _assign(path, tensors, variables):
         variable.assign(tensors[name])
 
 
-def _digest(tensors: dict[str, np.ndarray], text: str) -> str:
+def _digest(tensors: Mapping[str, np.ndarray], text: str) -> str:
     sha = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         value = tensors[name]
@@ -216,6 +223,6 @@ def _digest(tensors: dict[str, np.ndarray], text: str) -> str:
     return sha.hexdigest()
 
 
-def _names(variables):
+def _names(variables: Sequence[keras.Variable]) -> list[str]:
     # Automatic layer names count up within a process, so the place is the name.
     return [f"{place:05d}.{v.name}" for place, v in enumerate(variables)]

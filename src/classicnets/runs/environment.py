@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from classicnets import __version__
-
 # What each backend is called in the package index; the first one installed counts.
 BACKEND_PACKAGES = {
     "tensorflow": ("tensorflow", "tensorflow-cpu"),
@@ -33,40 +31,39 @@ def lean_imports() -> Iterator[None]:
     """Import Keras inside without what it can do without: two seconds and 180 MiB.
 
     Inside, these modules are as if they were not installed, unless they are imported
-    already or are the chosen backend. Keras's wrappers for scikit-learn do not work
+    already or are the backend. Keras's wrappers for scikit-learn do not work
     after it, so it is for processes of our own.
 
     TensorFlow takes the memory of all tensors, small ones too, from one pool from here
-    on, which makes some steps quicker.
+    on, which makes some steps faster.
     """
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
     os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(2**22))  # 4 TiB: none
     hidden = set(UNUSED_BY_KERAS) - {backend(), *sys.modules}
-    found: dict[str, Any] = sys.modules
-    found.update(dict.fromkeys(hidden))  # None is Python's word for that
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(hidden))  # None is Python's word for that
     try:
         yield
     finally:
         for module in hidden:
-            del found[module]
+            del modules[module]
 
 
 def describe(data_fingerprint: str, device: str) -> dict[str, Any]:
-    """Says what a result depends on beside its recipe; imports no backend.
+    """Return what a result depends on beside its recipe; imports no backend.
 
     Args:
-        data_fingerprint: of the splits that the run trains on.
-        device: what the training runs on, in the engine's words.
+        data_fingerprint: Of the splits that the run trains on.
+        device: What the training runs on, in the engine's words.
     """
-    chosen = backend()
-    packages = BACKEND_PACKAGES.get(chosen, (chosen,))
+    name = backend()
     return {
-        "classicnets": __version__,
+        "classicnets": version("classicnets"),  # None: a checkout, see `commit`
         "commit": _commit(),
         "python": platform.python_version(),
         "keras": version("keras"),
-        "backend": chosen,
-        "backend_version": version(*packages),
+        "backend": name,
+        "backend_version": version(*BACKEND_PACKAGES.get(name, (name,))),
         "numpy": version("numpy"),
         "device": device,
         "processor": _processor(),
@@ -79,7 +76,7 @@ def describe(data_fingerprint: str, device: str) -> dict[str, Any]:
 
 
 def version(*packages: str) -> str | None:
-    """The version of the first of the packages that is installed."""
+    """Return the version of the first package that is installed; None: none is."""
     for package in packages:
         try:
             return importlib.metadata.version(package)
@@ -89,11 +86,11 @@ def version(*packages: str) -> str | None:
 
 
 def backend() -> str:
-    """Keras's backend: asked of Keras if it is running, else where it would look."""
+    """Return Keras's backend, from Keras if it is running, else from where it looks."""
     if "keras" in sys.modules:
         return str(sys.modules["keras"].config.backend())
-    if chosen := os.environ.get("KERAS_BACKEND"):
-        return chosen
+    if name := os.environ.get("KERAS_BACKEND"):
+        return name
     home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
     try:
         settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
@@ -103,15 +100,15 @@ def backend() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that classicnets runs from, `-dirty` when changed."""
+    """Return the commit of the checkout that classicnets runs from, `-dirty` if changed."""
     checkout = Path(__file__).resolve().parents[3]
     if not (checkout / ".git").exists():
         return None
-    ask = ["git", "-C", str(checkout), "describe"]
-    ask += ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = ["git", "-C", str(checkout), "describe"]
+    command += ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         answer = subprocess.run(
-            ask, capture_output=True, text=True, timeout=10, check=False
+            command, capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -119,17 +116,17 @@ def _commit() -> str | None:
 
 
 def _processor() -> str | None:
-    """The processor's own name where the system tells it."""
+    """Return the processor's own name where the system gives it."""
     return _of_processor("model name") or platform.processor() or None
 
 
 def processor_flags() -> list[str]:
-    """What the processor can do, such as avx2; empty where the system does not tell."""
+    """Return what the processor can do, such as avx2; empty if the system is silent."""
     return _of_processor("flags|Features").split()
 
 
 def has_bfloat16_units(flags: Sequence[str]) -> bool:
-    """Whether such a processor multiplies bfloat16 quicker than float32.
+    """Return whether such a processor multiplies bfloat16 faster than float32.
 
     Intel's with AMX do, ARM's with matrix units, and AMD's with AVX-512's instructions
     (`docs/benchmarks.md`). With those instructions alone, Intel's take longer for every
@@ -141,17 +138,17 @@ def has_bfloat16_units(flags: Sequence[str]) -> bool:
 
 
 def _of_processor(key: str) -> str:
-    """The first line of a key in Linux's description of the processor, or nothing."""
+    """Return the first line of a key in Linux's description of the processor, or ""."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    found = re.search(rf"^(?:{key})\s*:\s*(.+)$", text, re.MULTILINE)
-    return found.group(1).strip() if found else ""
+    line = re.search(rf"^(?:{key})\s*:\s*(.+)$", text, re.MULTILINE)
+    return line.group(1).strip() if line else ""
 
 
 def _cpu_count() -> int | None:
-    """The processors that this process may use."""
+    """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()

@@ -2,7 +2,7 @@
 
     runs/NAME-5folds-SEED/
         crossval.json       the recipe, the folds, what each of them scored, the means
-        crossval.csv        a row a fold, then the mean and the standard deviation
+        crossval.csv        one row per fold, then the mean and the standard deviation
         fold-1-SEED/ ...    an ordinary run each, which holds one fold out as its test
         report.html         all of it as a page
 
@@ -10,9 +10,7 @@ The folds' own folders are the truth: crossval.json is made anew from them after
 """
 
 import contextlib
-import csv
 import dataclasses
-import io
 import json
 import math
 import os
@@ -23,13 +21,10 @@ from typing import Any
 
 from classicnets import files
 from classicnets import recipe as recipes
-from classicnets.runs import run as runs_
 from classicnets.errors import UserError
 from classicnets.runs.run import Run
 
 FILE = "crossval.json"
-# What a fold's metrics hold beside scores.
-_NO_SCORES = ("examples", "seconds", "importance_samples")
 # What values of another kind than expected raise.
 _ODD = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
@@ -38,10 +33,10 @@ class CrossValidation:
     """A cross-validation's folder, opened.
 
     Args:
-        path: the folder.
+        path: The folder.
 
     Raises:
-        UserError: it is none, or crossval.json is not as it was written.
+        UserError: If it is none, or crossval.json is not as it was written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -49,7 +44,7 @@ class CrossValidation:
         file = self.path / FILE
         try:
             self.content = json.loads(file.read_text(encoding="utf-8"))
-            self.recipe = recipes.build(self.content["recipe"])
+            self.recipe = recipes.rebuild(self.content["recipe"])
             self.folds = int(self.content["folds"])
             self.groups, self.backend = self.content["groups"], self.content["backend"]
         except OSError as error:
@@ -61,38 +56,38 @@ class CrossValidation:
             ) from None
 
     @property
-    def shown(self) -> str:
+    def typed_path(self) -> str:
         """The folder as a person would type it."""
         return files.as_typed(self.path)
 
     def fold_recipe(self, number: int) -> recipes.Recipe:
-        """The recipe of a fold, counted from 1."""
+        """Return the recipe of a fold, counted from 1."""
         fold = {"folds": self.folds, "fold": number, "groups": self.groups}
         return dataclasses.replace(self.recipe, **fold)
 
     def fold_path(self, number: int) -> Path:
-        """Where a fold's run is, or will be."""
+        """Return where a fold's run is, or will be."""
         return self.path / f"fold-{number}-{self.recipe.seed}"
 
     def fold(self, number: int) -> Run | None:
-        """A fold's run; None as long as it has not begun."""
+        """Return a fold's run; None as long as it has not begun."""
         path = self.fold_path(number)
         return Run(path) if (path / "recipe.toml").is_file() else None
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """What is known of each fold that was judged: counts, seconds and scores."""
+        """Counts, seconds and scores of each fold that was judged."""
         rows = []
         for number in range(1, self.folds + 1):
             run = self.fold(number)
-            measured = run.metrics.get("test") if run else None
-            if run and measured:
-                rows.append(_row(number, run, measured))
+            metrics = run.metrics.get("test") if run else None
+            if run and metrics:
+                rows.append(_row(number, run, metrics=metrics))
         return rows
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps every other process from going on with this cross-validation."""
+        """Keep every other process from going on with this cross-validation."""
         with files.lock(self.path, lambda: "another process"):
             # Only its own files: somebody may be at work in a fold's folder.
             files.remove_half_written(self.path.glob(".*"))
@@ -110,11 +105,15 @@ class CrossValidation:
         }
         files.write_json(self.path / FILE, self.content)
         if rows:
-            _save_table(self.path / "crossval.csv", rows, means, deviations)
+            columns = [*(key for key in rows[0] if key != "scores"), *means]
+            lines = [row | row["scores"] for row in rows]
+            lines += [{"fold": "mean", **means}, {"fold": "std", **deviations}]
+            cells = [{key: line.get(key) for key in columns} for line in lines]
+            files.write_csv(self.path / "crossval.csv", columns, cells)
 
 
 def is_one(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is the folder of a cross-validation."""
+    """Return whether a path is the folder of a cross-validation."""
     return (Path(path) / FILE).is_file()
 
 
@@ -124,8 +123,8 @@ def find_or_create(
     """Open the unfinished cross-validation of this name and content, or make one.
 
     Args:
-        runs_folder: where runs are kept.
-        name: of the cross-validation. The folder is NAME-5folds-SEED, or with -2, -3,
+        runs_folder: Where runs are kept.
+        name: Of the cross-validation. The folder is NAME-5folds-SEED, or with -2, -3,
             ... at its end where that is taken by others.
         content: `recipe`, `folds`, `groups`, `backend`, and whatever else goes into
             crossval.json.
@@ -135,10 +134,10 @@ def find_or_create(
     for folder in sorted(Path(runs_folder).glob(f"{stem}*")):
         # One that was damaged is no reason not to begin another.
         with contextlib.suppress(UserError):
-            found = CrossValidation(folder)
-            same = all(found.content.get(key) == content[key] for key in content)
-            if same and found.content.get("state") != "finished":
-                return found
+            earlier = CrossValidation(folder)
+            is_same = all(earlier.content.get(key) == content[key] for key in content)
+            if is_same and earlier.content.get("state") != "finished":
+                return earlier
     files.check_name(name)
     folder = files.take_folder(Path(runs_folder), stem)
     files.write_json(folder / FILE, {**content, "state": "running"})
@@ -148,47 +147,32 @@ def find_or_create(
 def summary(
     rows: list[dict[str, Any]],
 ) -> tuple[dict[str, float], dict[str, float | None]]:
-    """The mean of every score over the folds, and its standard deviation (n - 1)."""
+    """Return each score's mean over the folds, and its standard deviation (n - 1)."""
     means: dict[str, float] = {}
     deviations: dict[str, float | None] = {}
     for key in rows[0]["scores"] if rows else ():
-        values = [row["scores"].get(key) for row in rows]
-        known = [value for value in values if value is not None]
-        if len(known) == len(rows):
-            means[key] = statistics.fmean(known)
-            deviations[key] = statistics.stdev(known) if len(known) > 1 else None
+        values = [row["scores"][key] for row in rows if key in row["scores"]]
+        if len(values) == len(rows):
+            means[key] = statistics.fmean(values)
+            deviations[key] = statistics.stdev(values) if len(values) > 1 else None
     return means, deviations
 
 
-def _row(number: int, run: Run, measured: Mapping[str, Any]) -> dict[str, Any]:
-    environment, status = run.environment, run.status
+def _row(number: int, run: Run, *, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    environment, status, kind = run.environment, run.status, run.recipe.kind
     return {
         "fold": number,
         "run": run.name,
         "train_examples": environment.get("train_examples"),
         "validation_examples": environment.get("validation_examples"),
-        "examples": measured.get("examples"),
+        "examples": metrics.get("examples"),
         "best_epoch": (status.get("best") or {}).get("epoch"),
         "seconds": status.get("seconds"),
         "scores": {
             key: value
-            for key, value in measured.items()
-            if key not in _NO_SCORES
+            for key, value in metrics.items()
+            if key in (*kind.scores, *kind.further_scores)
             and isinstance(value, int | float)
             and math.isfinite(value)
         },
     }
-
-
-def _save_table(path: Path, rows, means, deviations) -> None:
-    first = [key for key in rows[0] if key != "scores"]
-    text = io.StringIO()
-    columns = [*first, *means]
-    table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    table.writeheader()
-    for row in rows:
-        known = row | row["scores"]
-        table.writerow({key: known.get(key) for key in columns})
-    table.writerow({"fold": "mean"} | means)
-    table.writerow({"fold": "std"} | deviations)
-    files.write(path, text.getvalue().encode())

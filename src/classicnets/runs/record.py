@@ -1,21 +1,20 @@
-"""Results as data: a row for every metric of a run, in docs/results.csv.
+"""Results as data: one row per metric of a run, in docs/results.csv.
 
 docs/results.md is made of it by tools/results.py.
 """
 
 import csv
 import dataclasses
-import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from classicnets import files
 from classicnets import recipe as recipes
 from classicnets.errors import UserError
 from classicnets.recipe import Recipe
-from classicnets import files
 from classicnets.runs.run import Run
 
 COLUMNS = (
@@ -25,18 +24,18 @@ COLUMNS = (
     "backend",
     "precision",
     "machine",
-    "seconds",  # of the training
+    "seconds",  # of training
     "commit",
     "split",
     "metric",
     "examples",  # counted
-    "value",  # accuracies are shares, nats are an image's
-    "seeds",  # of a mean whose runs are not told apart; else empty
+    "value",  # accuracies are shares, nats are per image
+    "seeds",  # of a mean whose runs are not listed one by one; else empty
     "std",  # over those seeds (n - 1)
     "anchor",
     "anchor_source",
 )
-# What tells one measurement from another.
+# What distinguishes one measurement from another.
 KEY = (
     *("recipe", "seed", "differs", "backend", "precision", "machine", "commit"),
     *("split", "metric", "seeds"),
@@ -84,7 +83,7 @@ def record(run: Run, to: Path, *, shared: bool = False) -> list[Row]:
         shared: Whether other programs used the machine at the same time.
 
     Returns:
-        The rows that were added, a row a metric of the test and the validation split.
+        The rows that were added, one per metric of the test and the validation split.
 
     Raises:
         UserError: If the run is not finished, not judged on its test split, a fold of
@@ -97,20 +96,20 @@ def record(run: Run, to: Path, *, shared: bool = False) -> list[Row]:
     if not to.absolute().parent.is_dir():
         raise UserError(f"--to must name a file in a folder that exists, got {to}.")
     with FileLock(to.with_name(f".{to.name}.lock")):
-        known = read(to) if to.exists() else []
-        added = rows(run, shared=shared)
-        before = {_key(row) for row in known}
-        if any(_key(row) in before for row in added):
+        earlier = read(to) if to.exists() else []
+        results = rows(run, shared=shared)
+        keys = {_key(row) for row in earlier}
+        if any(_key(row) in keys for row in results):
             raise UserError(
-                f"{run.name} is in {to} already: {added[0]['recipe']}, seed"
-                f" {added[0]['seed']}, commit {added[0]['commit']}."
+                f"{run.name} is in {to} already: {results[0]['recipe']}, seed"
+                f" {results[0]['seed']}, commit {results[0]['commit']}."
             )
-        files.write(to, to_csv([*known, *added]).encode())
-    return added
+        files.write_csv(to, COLUMNS, [*earlier, *results])
+    return results
 
 
 def rows(run: Run, *, shared: bool = False) -> list[Row]:
-    """The rows of a run, whatever its state: a row a metric."""
+    """Return the rows of a run, whatever its state: one per metric."""
     recipe, places = run.recipe, _places(run)
     name = re.sub(rf"-{recipe.seed}(-\d+)?$", "", run.name)
     common = {
@@ -123,43 +122,44 @@ def rows(run: Run, *, shared: bool = False) -> list[Row]:
         "seconds": _cell(run.status.get("seconds"), digits=1),
         "commit": _joined(_commit(place)[:7] for place in places),
     }
-    found = []
+    results = []
     for split in ("test", "validation"):
-        measured = run.metrics.get(split, {})
+        metrics = run.metrics.get(split, {})
         for metric in recipe.kind.scores:
-            if not isinstance(measured.get(metric), int | float):
+            if not isinstance(metrics.get(metric), int | float):
                 continue
             anchor, source = ANCHORS.get((name, metric), (None, ""))
-            has = split == "test" and anchor is not None
+            if split != "test":
+                anchor, source = None, ""
             own = {
                 "split": split,
                 "metric": metric,
-                "examples": str(measured["examples"]),
-                "value": _cell(measured[metric]),
-                "anchor": _cell(anchor) if has else "",
-                "anchor_source": source if has else "",
+                "examples": str(metrics["examples"]),
+                "value": _cell(metrics[metric]),
+                "anchor": _cell(anchor),
+                "anchor_source": source,
             }
-            found.append(dict.fromkeys(COLUMNS, "") | common | own)
-    return found
+            results.append(dict.fromkeys(COLUMNS, "") | common | own)
+    return results
 
 
 def read(path: Path) -> list[Row]:
     """Read a file that `record` writes.
 
     Raises:
-        UserError: If it is none: other columns, or a cell that is no number.
+        UserError: If it is none: other columns, or a cell that is not a number.
     """
     try:
         with path.open(newline="", encoding="utf-8") as lines:
             table = csv.DictReader(lines, strict=True)
             if tuple(table.fieldnames or ()) != COLUMNS:
                 raise UserError(f"{path} must have the columns {', '.join(COLUMNS)}.")
-            found = list(table)
+            records = list(table)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path} must be CSV: {error}.") from None
-    for line, row in enumerate(found, 2):
+    for line, row in enumerate(records, 2):
         if None in row or None in row.values():
             raise UserError(f"{path} must have {len(COLUMNS)} cells in line {line}.")
         for column in ("seed", "examples", "value", "seeds", "std", "anchor"):
@@ -168,16 +168,7 @@ def read(path: Path) -> list[Row]:
                     f"{column} in line {line} of {path} must be a number, got"
                     f" {row[column]!r}."
                 )
-    return found
-
-
-def to_csv(found: Sequence[Mapping[str, str]]) -> str:
-    """The text of a file with these rows."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(found)
-    return text.getvalue()
+    return records
 
 
 def _check(run: Run) -> None:
@@ -188,7 +179,7 @@ def _check(run: Run) -> None:
     if "test" not in run.metrics:
         raise UserError(
             f"a recorded run must be judged on its test split: classicnets evaluate"
-            f" {run.shown}"
+            f" {run.typed_path}"
         )
     if run.recipe.folds:
         raise UserError(f"{run.name} is a fold of a cross-validation, no result.")
@@ -201,7 +192,7 @@ def _check(run: Run) -> None:
 
 
 def _places(run: Run) -> list[dict[str, Any]]:
-    """Where each part of the training was done: its start, and where it went on."""
+    """Return where the run was trained: its start, and each time it went on."""
     environment = run.environment
     resumed = environment.get("resumed", [])
     if not environment.get("backend") or not isinstance(resumed, list):
@@ -211,25 +202,25 @@ def _places(run: Run) -> list[dict[str, Any]]:
 
 
 def _differences(name: str, recipe: Recipe) -> str:
-    """What is not as in the shipped recipe, as `--set` takes it."""
+    """Return what is not as in the shipped recipe, as `--set` takes it."""
     if name not in recipes.names():
         return ""
     was, now = (_flat(r) for r in (recipes.load(name), recipe))
     changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
-    return " ".join(f"{key}={_told(now.get(key))}" for key in changed)
+    return " ".join(f"{key}={_typed(now.get(key))}" for key in changed)
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:
-    """What decides a score, an option of the network by a key of its own."""
+    """Return what decides a score, a key per option of the network."""
     values = dataclasses.asdict(recipe)
     options = values.pop("network_options")
     # A path says nothing to others but its last part.
     values["data"] = Path(values["data"]).name
-    kept = {key: value for key, value in values.items() if key not in _NOT_DIFFERENT}
-    return kept | {f"network_options.{key}": value for key, value in options.items()}
+    decisive = {key: value for key, value in values.items() if key not in _NOT_DIFFERENT}
+    return decisive | {f"network_options.{key}": value for key, value in options.items()}
 
 
-def _told(value: Any) -> str:
+def _typed(value: Any) -> str:
     return "default" if value is None else str(value).replace(" ", "")
 
 
@@ -248,11 +239,11 @@ def _machine(place: Mapping[str, Any]) -> str:
 
 
 def _commit(place: Mapping[str, Any]) -> str:
-    """The commit, or the version where the training was of no checkout."""
+    """Return the commit, or the version where there was no checkout."""
     return str(place.get("commit") or place.get("classicnets") or "")
 
 
-def _joined(parts) -> str:
+def _joined(parts: Iterable[str]) -> str:
     return " + ".join(dict.fromkeys(part for part in parts if part))
 
 

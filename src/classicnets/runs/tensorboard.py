@@ -29,7 +29,7 @@ _DOUBLE, _BYTES, _FLOAT, _INTEGER = 1, 2, 5, 0  # the wire types
 
 
 def new_file(folder: Path) -> Path:
-    """Starts an event file after all those that the folder has."""
+    """Start an event file after all those that the folder has."""
     # TensorBoard reads the files by name: the seconds order them, and the count
     # keeps apart two that were started within one second.
     count = len(list(folder.glob("events.out.tfevents.*")))
@@ -39,13 +39,13 @@ def new_file(folder: Path) -> Path:
 
 
 def forget_from(path: Path, step: int) -> None:
-    """Makes TensorBoard drop what it was told of `step` and later, in any file."""
+    """Make TensorBoard drop the values of `step` and later, in any file."""
     start = _field(7, _BYTES, _field(1, _INTEGER, 1))
     _append(path, _field(2, _INTEGER, step) + start)
 
 
 def write_scalars(path: Path, values: Mapping[str, float], step: int) -> None:
-    """Appends one event with the values, under their names."""
+    """Append one event with the values, under their names."""
     summary = b"".join(
         _field(
             1,
@@ -58,13 +58,13 @@ def write_scalars(path: Path, values: Mapping[str, float], step: int) -> None:
 
 
 def write_image(path: Path, name: str, image: np.ndarray, step: int) -> None:
-    """Appends one event with a picture.
+    """Append one event with a picture.
 
     Args:
-        path: of the event file.
-        name: that TensorBoard shows it under.
+        path: Of the event file.
+        name: What TensorBoard shows it under.
         image: (height, width, 1, 3 or 4) uint8.
-        step: the epoch, or whatever the other values of the file count.
+        step: The epoch, or whatever the other values of the file count.
     """
     encoded = _field(4, _BYTES, pictures.encode_png(image))
     for number, size in enumerate(image.shape, start=1):  # height, width, colorspace
@@ -93,7 +93,7 @@ def _field(number: int, wire_type: int, value: float | bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the high bit says that more follow."""
+    """Return seven bits per byte, lowest first; the high bit says that more follow."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -102,7 +102,7 @@ def _varint(value: int) -> bytes:
 
 
 def _checksum(data: bytes) -> bytes:
-    """CRC-32C (the Castagnoli polynomial), masked as TensorFlow's records are."""
+    """Return the CRC-32C (Castagnoli), masked as in TensorFlow's records."""
     table, crc = _checksum_table(), 0xFFFFFFFF
     for byte in data:
         crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
@@ -114,7 +114,7 @@ def _checksum(data: bytes) -> bytes:
 
 @functools.cache
 def _checksum_table() -> list[int]:
-    """What each byte does to the checksum; bit by bit, a picture would take seconds."""
+    """Return what each byte does to the checksum; bit by bit, a picture takes seconds."""
     table = []
     for crc in range(256):
         for _ in range(8):

@@ -46,24 +46,15 @@ def fill(*parts: keras.Model, seed: int = 0, variance: float = 1.0) -> None:
         for layer in private.every_layer(part):
             if layer.weights and not isinstance(layer, keras.Model):
                 batch_norm = isinstance(layer, keras.layers.BatchNormalization)
-<<<<<<< HEAD
                 trained, others = private.own_variables(layer)
                 for variable in trained:
-                    value = _drawn(draw, variable, variance * batch_norm)
+                    value = _values(source, variable, variance * batch_norm)
                     private.set_value(variable, value)
                 for variable in others:
-                    private.set_value(variable, _drawn(draw, variable, variance))
+                    private.set_value(variable, _values(source, variable, variance))
             for generator in private.seed_generators(layer):
                 zeros = np.zeros(generator.state.shape, "uint32")
                 private.set_value(generator.state, zeros)
-=======
-                for variable in layer._trainable_variables:
-                    _set(variable, _values(source, variable, variance * batch_norm))
-                for variable in layer._non_trainable_variables:
-                    _set(variable, _values(source, variable, variance))
-            for generator in getattr(layer, "_seed_generators", ()):
-                _set(generator.state, np.zeros(generator.state.shape, "uint32"))
->>>>>>> w-verify
 
 
 def _values(
@@ -75,17 +66,5 @@ def _values(
         return source.standard_normal(shape, "float32") * np.float32(scale)
     if variable.name in ("gamma", "moving_variance"):
         size = variance if variable.name == "moving_variance" else variance**0.5
-<<<<<<< HEAD
-        return (draw.uniform(0.5, 1.5, shape) * (size or 1.0)).astype("float32")
-    return draw.normal(0, 0.1, shape).astype("float32")
-=======
         return (source.uniform(0.5, 1.5, shape) * (size or 1.0)).astype("float32")
     return source.normal(0, 0.1, shape).astype("float32")
-
-
-def _set(variable: keras.Variable, value: np.ndarray) -> None:
-    if variable._value is None:
-        variable._initialize(value)
-    else:
-        variable.assign(value)
->>>>>>> w-verify

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 
+from classicnets.errors import UserError
 from classicnets.weights.from_keras import from_model, load_model, read_h5
 from classicnets.weights.from_torch import from_torch_state_dict
 from classicnets.weights.transfer import transfer
@@ -26,9 +27,7 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
         ValueError: For a file that is missing or of another kind, and for names and
             shapes that do not match. The network is then unchanged.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"weights must be an existing file, got {path}.")
+    path = check_file(path)
     if path.suffix == ".keras":
         return from_model(network, load_model(path), str(path))
     if path.name.endswith(".weights.h5"):
@@ -39,6 +38,13 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
         "weights must be a .keras, .weights.h5, .safetensors or .pth file, "
         f"got {path.name}."
     )
+
+
+def check_file(path: str | Path) -> Path:
+    """Return the path of weights, or raise a UserError: there is no such file."""
+    if not Path(path).is_file():
+        raise UserError(f"weights must be an existing file, got {path}.")
+    return Path(path)
 
 
 def freeze(network: keras.Model, *, trained: tuple[str, ...] = ("logits",)) -> None:

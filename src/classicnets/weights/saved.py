@@ -4,7 +4,12 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from classicnets.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
 
 _WEIGHTS = "model.weights.h5"
 # Where config.json says how large a layer is.
@@ -31,6 +36,26 @@ def check_size(path: Path) -> None:
         for key, number in _numbers(json.loads(archive.read("config.json"))):
             if key in _SIZES and number > sizes[_WEIGHTS]:
                 raise ValueError(f"{key} of {number:,} is too large for its weights")
+
+
+def load(path: Path) -> "keras.Model":
+    """Read the network of a run without running its code.
+
+    Raises:
+        UserError: If it is damaged, or carries code.
+    """
+    import keras
+
+    try:
+        check_size(path)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a damaged file makes its readers raise
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if "Lambda" in str(error):
+            reason = "it carries code, in a Lambda layer, which is never run"
+        elif not zipfile.is_zipfile(path):  # Keras would say that it is not there
+            reason = "it is not a whole .keras file"
+        raise UserError(f"{path} cannot be opened: {reason}.") from None
 
 
 def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
