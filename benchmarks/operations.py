@@ -2,7 +2,7 @@
 
 A multiply-add is two operations. Backwards a layer does two products for each one
 forwards: the gradient by its weights and that by its inputs. The count is that of the
-algorithm: a contender that saves some of it is quicker for it.
+algorithm: a contender that saves some of it is faster for it.
 """
 
 from typing import Any
@@ -42,7 +42,7 @@ def gan(network: str, generator: float, critic: float) -> float:
     turn = generator + 2 * 3 * critic
     if network == "wgan_gp":
         # The penalty: the scores of a mix, their gradient by it, which takes one
-        # product a layer, and twice as much as both to go back through them.
+        # product per layer, and twice as much as both to go back through them.
         turn += (1 + 1) * critic + 2 * (1 + 1) * critic
     turns = CRITIC_STEPS if network == "wgan_gp" else 1
     # The generator's step goes back through the critic to the images alone.

@@ -1,8 +1,8 @@
-"""Measure how soon the command answers, and how soon a training has begun.
+"""Measure the seconds until the command answers, and until a training run has begun.
 
 Each command runs in a process of its own on a terminal of its own, one after the other,
-round by round. A training has begun when its progress bar counts the first steps: that
-is read from the terminal, so it is when a person sees it.
+round by round. A training run has begun when its progress bar counts the first steps:
+that is read from the terminal, so it is when a person sees it.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from benchmarks.table import origin
 from classicnets import files
 
 RECIPE = "resnet20-digits"
-MOST_SECONDS = 300.0
-# What a training cannot do without, and nothing of ours: the backend, Keras on it, and
-# one compiled operation.
+MAX_SECONDS = 300.0
+# What a training run cannot do without, and nothing of ours: the backend, Keras on it,
+# and one compiled operation.
 BACKEND_ALONE = """
 import os
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -114,7 +114,7 @@ def seconds_of(command: Sequence[str], until: str = "") -> float:
         until: A pattern that ends the time; the command is stopped then.
 
     Raises:
-        SystemExit: The command failed, or never wrote that.
+        SystemExit: If the command failed, or never wrote that.
     """
     with tempfile.TemporaryDirectory() as runs:
         words = [word.replace("{runs}", runs) for word in command]
@@ -147,7 +147,7 @@ def seconds_of(command: Sequence[str], until: str = "") -> float:
 def _wait(terminal: int, until: str, started: float) -> tuple[float | None, str]:
     """Read a terminal until a pattern, or its end; return when that was."""
     written = ""
-    while time.perf_counter() - started < MOST_SECONDS:
+    while time.perf_counter() - started < MAX_SECONDS:
         if not select.select([terminal], [], [], 1.0)[0]:
             continue
         try:
@@ -169,11 +169,11 @@ def _plain(text: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """The user's own, on the default backend and the CPU, on a wide terminal."""
-    chosen = {"TERM": "xterm", "COLUMNS": "200", "CUDA_VISIBLE_DEVICES": "-1"}
-    environment_ = {**os.environ, **chosen, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment_.pop("KERAS_BACKEND", None)
-    return environment_
+    """Return the user's own, on the default backend, the CPU and a wide terminal."""
+    own = {"TERM": "xterm", "COLUMNS": "200", "CUDA_VISIBLE_DEVICES": "-1"}
+    environment = {**os.environ, **own, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("KERAS_BACKEND", None)
+    return environment
 
 
 def page(measured: list[Timing]) -> str:
@@ -210,7 +210,7 @@ def _percent(shares: list[float]) -> str:
 
 
 def table(measured: list[Timing]) -> str:
-    """Return the CSV, a line a measurement."""
+    """Return the CSV, one line per measurement."""
     lines = ["what,round,seconds"]
     lines += [
         f'"{each.name}",{number},{seconds:.4f}'

@@ -136,7 +136,7 @@ def test_commands_take_a_text_a_file_and_lines(finished, tmp_path):
     ]
     done = predict("broken.txt", "review.txt")
     assert done.returncode == 2
-    assert "broken.txt is no text: it is not UTF-8 at byte 3" in done.stderr
+    assert "broken.txt is not a text: it is not UTF-8 at byte 3" in done.stderr
     assert "review.txt  dull" in done.stdout
     assert predict().returncode == 2
 

@@ -91,7 +91,7 @@ def text_predictions(
                 classes = _most_probable(run, next(rows), top)
                 yield {"input": name, "classes": classes}
             else:
-                yield {"input": name, "error": f"{name} is no text: {text}"}
+                yield {"input": name, "error": f"{name} is not a text: {text}"}
 
 
 def texts_in(paths: Iterable[Source]) -> Iterator[tuple[str, Any]]:
