@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.worker import (
+from benchmarks.shapes import (
     CLASSES,
     DIGITS,
     FACES,

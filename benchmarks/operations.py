@@ -7,7 +7,8 @@ algorithm: a contender that saves some of it is faster for it.
 
 from typing import Any
 
-from benchmarks.worker import CRITIC_STEPS, Job
+from benchmarks.shapes import CRITIC_STEPS
+from benchmarks.worker import Job
 from classicnets import networks
 from classicnets.networks.summary import multiply_adds
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.worker import (
+from benchmarks.shapes import (
     ADAM_RATE,
     CLASSES,
     CONV_FILTERS,
@@ -32,9 +32,8 @@ from benchmarks.worker import (
     VAE_UNITS,
     VOCABULARY,
     WEIGHT_DECAY,
-    Job,
-    Turns,
 )
+from benchmarks.worker import Job, Turns
 from classicnets import data, recipe
 from classicnets.runs import environment
 from classicnets.runs import run as runs

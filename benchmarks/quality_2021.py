@@ -10,14 +10,7 @@ from keras import layers, losses, optimizers
 
 from benchmarks.peers import eager_2021, keras_2021
 from benchmarks.races import Clock
-from benchmarks.worker import (
-    ADAM_RATE,
-    DROPOUT,
-    EMBEDDING,
-    TOKENS,
-    UNITS,
-    VOCABULARY,
-)
+from benchmarks.shapes import ADAM_RATE, DROPOUT, EMBEDDING, TOKENS, UNITS, VOCABULARY
 from classicnets import data
 
 LSTM_BATCH, VAE_BATCH, RESNET_BATCH = 64, 512, 128

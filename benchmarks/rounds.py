@@ -12,18 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.shapes import CLASSIFIERS, DIGITS, FACES, TEXT_NETWORKS
 from benchmarks.table import BASELINE, MATRIX, Result, Row, Turns
-from benchmarks.worker import (
-    CLASSIFIERS,
-    DIGITS,
-    FACES,
-    START_SECONDS,
-    TEXT_NETWORKS,
-    Contender,
-    Job,
-    NotAvailable,
-    Worker,
-)
+from benchmarks.worker import START_SECONDS, Contender, Job, NotAvailable, Worker
 
 NETWORKS = (*CLASSIFIERS, *TEXT_NETWORKS, *DIGITS, *FACES)
 BACKENDS = ("tensorflow", "torch", "jax")

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow import keras
 from tensorflow.keras import layers
 
-from benchmarks.worker import (
+from benchmarks.shapes import (
     ADAM_RATE,
     CONV_FILTERS,
     CONV_UNITS,
@@ -19,9 +19,8 @@ from benchmarks.worker import (
     NOISE_SIZE,
     PENALTY,
     VAE_UNITS,
-    Job,
-    Turns,
 )
+from benchmarks.worker import Job, Turns
 
 
 class VAE(keras.Model):

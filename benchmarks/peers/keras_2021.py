@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import layers, losses, optimizers, regularizers
 
 from benchmarks.peers import eager_2021
-from benchmarks.worker import (
+from benchmarks.shapes import (
     ADAM_RATE,
     CLASSES,
     CROP_PADDING,
@@ -24,10 +24,8 @@ from benchmarks.worker import (
     UNITS,
     VOCABULARY,
     WEIGHT_DECAY,
-    Job,
-    TrainingOver,
-    Turns,
 )
+from benchmarks.worker import Job, TrainingOver, Turns
 
 # l2(c) adds c w^2 to the loss, thus 2 c w to the gradient.
 L2 = regularizers.l2(WEIGHT_DECAY / 2)

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
-from benchmarks.worker import ADAM_RATE, LATENT_SIZE, VAE_UNITS, Job, Turns
+from benchmarks.shapes import ADAM_RATE, LATENT_SIZE, VAE_UNITS
+from benchmarks.worker import Job, Turns
 
 SHAPES = {
     "encoder": (784, VAE_UNITS),

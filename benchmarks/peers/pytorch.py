@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.peers import pytorch_generative
-from benchmarks.worker import (
+from benchmarks.shapes import (
     ADAM_RATE,
     CLASSES,
     CROP_PADDING,
@@ -22,9 +22,8 @@ from benchmarks.worker import (
     UNITS,
     VOCABULARY,
     WEIGHT_DECAY,
-    Job,
-    Turns,
 )
+from benchmarks.worker import Job, Turns
 
 
 def conv_bn(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Module:

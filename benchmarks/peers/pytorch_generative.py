@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.worker import (
+from benchmarks.shapes import (
     ADAM_RATE,
     CONV_FILTERS,
     CONV_UNITS,
@@ -21,9 +21,8 @@ from benchmarks.worker import (
     NOISE_SIZE,
     PENALTY,
     VAE_UNITS,
-    Job,
-    Turns,
 )
+from benchmarks.worker import Job, Turns
 
 
 class VAE(nn.Module):
