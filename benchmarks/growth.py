@@ -7,7 +7,6 @@ in one thing.
 
 import argparse
 import contextlib
-import multiprocessing
 import os
 import statistics
 import sys
@@ -252,21 +251,17 @@ def make_folder(folder: Path, count: int) -> None:
 def _decode_apart(images: str) -> float:
     """Decode a folder in a process of its own; return the seconds it took."""
     started = time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_decode, args=(images,))
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise SystemExit(f"decoding ended with exit code {process.exitcode}.")
+    ask_a_process("decoding", _decode, images)
     return time.monotonic() - started
 
 
-def _decode(images: str) -> None:
+def _decode(pipe: Connection, images: str) -> None:
     from classicnets import data
 
     data.prepare(
         images, labelled=False, image_size=EXAMPLES_SIDE, channels=3, progress=False
     )
+    pipe.send(None)
 
 
 def _options() -> argparse.Namespace:

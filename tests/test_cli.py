@@ -27,6 +27,13 @@ def call(*arguments, folder=None, stdin=None, **environment):
     )
 
 
+def python(code, **environment):
+    """Run a program in a process of its own."""
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, **environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Return a folder of JPEG files of three classes that nobody prepared."""
@@ -131,9 +138,7 @@ def test_list_and_help_start_no_backend_and_read_no_images(word):
         "slow = {'keras', 'tensorflow', 'jax', 'torch', 'numpy', 'cv2', 'PIL'}; "
         "bad = slow & set(sys.modules); sys.exit(str(bad) if bad else 0)"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True
-    )
+    result = python(code)
     assert result.returncode == 0, result.stderr
 
 
@@ -142,15 +147,13 @@ def test_keras_starts_without_what_it_can_do_without_and_that_is_there_later():
         import sys
         from classicnets.cli.backend import start_backend
 
-        start_backend(None)
+        start_backend()
         import keras
         slow = {"jax", "pandas", "sklearn"} - {keras.config.backend()}
         assert not slow & set(sys.modules), slow & set(sys.modules)
         from sklearn.datasets import load_digits
     """
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True
-    )
+    result = python(code)
     assert result.returncode == 0, result.stderr
 
 
@@ -161,18 +164,12 @@ def test_the_backend_that_keras_is_set_to_in_its_file_is_not_hidden(tmp_path):
         from classicnets.cli.backend import backend_name
         from classicnets.runs import environment
 
-        assert backend_name(None) == "jax"
+        assert backend_name() == "jax"
         with environment.lean_imports():
             assert "jax" not in sys.modules
             assert sys.modules["pandas"] is None
     """
-    setting = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": ""}
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, **setting},
-        capture_output=True,
-        text=True,
-    )
+    result = python(code, KERAS_HOME=str(tmp_path), KERAS_BACKEND="")
     assert result.returncode == 0, result.stderr
 
 
@@ -261,7 +258,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_backend_that_is_not_installed_is_named_with_its_cure(tmp_path):
+def test_a_backend_that_is_not_installed_is_named_with_its_cure():
     # A file that hides the installed package is what an uninstalled one looks like.
     code = (
         "import sys, importlib.util as u; real = u.find_spec; "
@@ -269,9 +266,7 @@ def test_a_backend_that_is_not_installed_is_named_with_its_cure(tmp_path):
         "import classicnets.cli as c; "
         "sys.argv[1:] = ['train', 'resnet20-digits', '--backend', 'jax']; c.main()"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
-    )
+    result = python(code)
     assert result.returncode == 2
     assert "pip install 'classicnets[jax]'" in result.stderr
 
@@ -372,11 +367,9 @@ def test_a_wrong_wish_for_images_is_one_line_and_exit_code_2(message, vae_run):
 
 @pytest.mark.parametrize("setting", [None, "0"])
 def test_tensorflow_convolves_by_onednn_unless_set_otherwise(setting):
-    environment = {k: v for k, v in os.environ.items() if k != ONEDNN}
+    code = f"import os; os.environ.pop({ONEDNN!r}, None); import classicnets; "
     if setting:
-        environment[ONEDNN] = setting
-    code = f"import classicnets, os; print(os.environ[{ONEDNN!r}])"
-    result = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-    )
+        code = "import os, classicnets; "
+    code += f"print(os.environ[{ONEDNN!r}])"
+    result = python(code, **({ONEDNN: setting} if setting else {}))
     assert result.stdout.strip() == (setting or "1")

@@ -14,14 +14,32 @@ if TYPE_CHECKING:
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
-backend_option = click.option("--backend", type=click.Choice(BACKENDS))
+_OPTION = f"{__name__}.option"  # in the context of the command
 
 
-def start_backend(name: str | None) -> None:
-    """Import Keras on a backend, and keep its chatter off the terminal."""
+def _remember(context: click.Context, option: click.Parameter, name: str) -> None:
+    context.meta[_OPTION] = name
+
+
+backend_option = click.option(
+    "--backend", type=click.Choice(BACKENDS), expose_value=False, callback=_remember
+)
+
+
+def backend_name(default: str | None = None) -> str:
+    """Return the backend of the command's `--backend`; else `default`, or Keras's."""
+    from classicnets.runs import environment
+
+    context = click.get_current_context(silent=True)
+    option = context.meta.get(_OPTION) if context else None
+    return option or default or environment.backend()
+
+
+def start_backend(default: str | None = None) -> None:
+    """Import Keras on the command's backend, and keep its chatter off the terminal."""
     from classicnets.runs.environment import lean_imports
 
-    backend = backend_name(name)
+    backend = backend_name(default)
     if backend not in BACKENDS:
         raise UserError(f"backend must be one of {', '.join(BACKENDS)}, got {backend}.")
     if importlib.util.find_spec(backend) is None:
@@ -30,8 +48,7 @@ def start_backend(name: str | None) -> None:
             f"backend {backend} is not installed: pip install 'classicnets[{backend}]'"
             + (f", or --backend {installed[0]}." if installed else ".")
         )
-    if name:
-        os.environ["KERAS_BACKEND"] = name
+    os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow writes its greeting straight to the file descriptor.
     with tempfile.TemporaryFile("w+") as chatter, lean_imports():
@@ -46,13 +63,6 @@ def start_backend(name: str | None) -> None:
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
-
-
-def backend_name(name: str | None) -> str:
-    """Return the backend of that name, or the one that Keras would take."""
-    from classicnets.runs import environment
-
-    return name or environment.backend()
 
 
 def open_run(path: str) -> "Run":

@@ -38,14 +38,12 @@ def _takes_a_recipe(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @_takes_a_recipe
-def train(
-    recipe: str, *, changes: tuple[str, ...], backend: str | None, **options: Any
-) -> None:
+def train(recipe: str, *, changes: tuple[str, ...], **options: Any) -> None:
     """Train a network as a RECIPE (a name or a TOML file) says."""
     from classicnets import recipe as recipes
 
     loaded = recipes.load(recipe, changes)  # wrong input is reported before the wait
-    start_backend(backend)
+    start_backend()
     from classicnets import training
 
     run = training.train(loaded, **_arguments(recipe, **options))
@@ -61,13 +59,7 @@ def train(
     help="Whose examples stay in one fold: a table's column, or a file of lines.",
 )
 def crossval(
-    recipe: str,
-    *,
-    changes: tuple[str, ...],
-    backend: str | None,
-    folds: int,
-    groups: str,
-    **options: Any,
+    recipe: str, *, changes: tuple[str, ...], folds: int, groups: str, **options: Any
 ) -> None:
     """Train a RECIPE once per fold, and judge each on the fold held out.
 
@@ -79,7 +71,7 @@ def crossval(
     if folders.is_one(recipe):
         raise UserError(f"{recipe} has begun: classicnets resume {recipe}")
     loaded = recipes.load(recipe, changes)
-    start_backend(backend)
+    start_backend()
     from classicnets import crossval
 
     _print_folds(
@@ -100,11 +92,7 @@ def crossval(
 )
 @backend_option
 def resume(
-    run: str,
-    *,
-    changes: tuple[str, ...],
-    allow_changed: tuple[str, ...],
-    backend: str | None,
+    run: str, *, changes: tuple[str, ...], allow_changed: tuple[str, ...]
 ) -> None:
     """Go on with a stopped RUN or cross-validation, exactly where it stopped.
 
@@ -113,14 +101,14 @@ def resume(
     from classicnets.runs import folds as folders
 
     if folders.is_one(run):
-        _resume_folds(run, [*changes, *allow_changed], backend)
+        _resume_folds(run, [*changes, *allow_changed])
         return
     from classicnets import recipe as recipes
 
     opened = open_run(run)
     loaded = recipes.reopen(opened.path / "recipe.toml", changes)
     keys = {key.partition(".")[0] for key in recipes.options(changes)}
-    start_backend(backend or opened.environment.get("backend"))
+    start_backend(opened.environment.get("backend"))
     from classicnets import training
 
     training.resume(
@@ -143,7 +131,7 @@ def _arguments(
     }
 
 
-def _resume_folds(path: str, changes: Sequence[str], backend: str | None) -> None:
+def _resume_folds(path: str, changes: Sequence[str]) -> None:
     from classicnets.runs.folds import CrossValidation
 
     if changes:
@@ -151,7 +139,7 @@ def _resume_folds(path: str, changes: Sequence[str], backend: str | None) -> Non
             "a cross-validation goes on as it began: without --set and --allow-changed."
         )
     opened = CrossValidation(path)
-    start_backend(backend or opened.backend)
+    start_backend(opened.backend)
     from classicnets import crossval
 
     _print_folds(crossval.resume(opened))

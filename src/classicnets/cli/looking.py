@@ -57,14 +57,13 @@ def show(
     classes: int,
     options: tuple[str, ...],
     plot: str | None,
-    backend: str | None,
 ) -> None:
     """Show a network's layers, shapes, parameters and multiply-adds."""
     from classicnets import networks, recipe
 
     networks.find(network)
     input_shape, values = _shape(shape), recipe.options(options)
-    start_backend(backend)
+    start_backend()
     from classicnets.networks.summary import summary
 
     try:
@@ -96,9 +95,7 @@ def show(
 @click.option("--quick", is_flag=True, help="Without the steps on other backends.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per proof.")
 @backend_option
-def verify(
-    network: str | None, *, quick: bool, as_json: bool, backend: str | None
-) -> None:
+def verify(network: str | None, *, quick: bool, as_json: bool) -> None:
     """Prove that a NETWORK, or every one, is what its paper says.
 
     Exits with 1 if a proof fails.
@@ -107,7 +104,7 @@ def verify(
 
     if network:
         networks.find(network)
-    start_backend(backend)
+    start_backend()
     from classicnets import verification
 
     names = [network] if network else [*networks.NETWORKS, *networks.PAIRS]

@@ -22,8 +22,20 @@ if TYPE_CHECKING:
 
     from classicnets.runs.run import Run
 
+
+def _png(context: click.Context, option: click.Parameter, path: str) -> Path | None:
+    """Check where a picture shall go, before the work."""
+    if path is None:
+        return None
+    if not path.lower().endswith(".png"):
+        raise UserError(f"-o must name a .png file, got {path!r}.")
+    if not Path(path).absolute().parent.is_dir():
+        raise UserError(f"-o must name a file in a folder that exists, got {path!r}.")
+    return Path(path)
+
+
 _picture_option = click.option(
-    "-o", "--output", help="PNG file; in the run's samples/ by default."
+    "-o", "--output", callback=_png, help="PNG file; in the run's samples/ by default."
 )
 
 
@@ -33,12 +45,10 @@ _picture_option = click.option(
 @click.option("--data", help="Other data with the same classes.")
 @click.option("--json", "as_json", is_flag=True)
 @backend_option
-def evaluate(
-    run: str, *, split: str, data: str | None, as_json: bool, backend: str | None
-) -> None:
+def evaluate(run: str, *, split: str, data: str | None, as_json: bool) -> None:
     """Judge a RUN's model on every example of a split."""
     opened = open_run(run)
-    start_backend(backend)
+    start_backend()
     from classicnets.inference import evaluation
     from classicnets.reports import report
 
@@ -70,7 +80,6 @@ def predict(
     texts: tuple[str, ...],
     top: int,
     as_json: bool,
-    backend: str | None,
 ) -> None:
     """Classify files, folders of them, or - for standard input.
 
@@ -84,7 +93,7 @@ def predict(
             f"{opened.name} classifies images: --text is for texts, whose runs have"
             " a tokenizer.json."
         )
-    start_backend(backend)
+    start_backend()
     failed = False
     for result in _predictions(opened, inputs, texts=texts, top=top):
         failed = failed or "error" in result
@@ -118,17 +127,15 @@ def _predictions(
 @click.option("--seed", default=0, type=click.IntRange(0), help="Of the noise.")
 @_picture_option
 @backend_option
-def sample(
-    run: str, *, count: int, seed: int, output: str | None, backend: str | None
-) -> None:
+def sample(run: str, *, count: int, seed: int, output: Path | None) -> None:
     """Draw new images with a RUN of a GAN or a VAE."""
-    opened, path = open_run(run), _png(output)
-    start_backend(backend)
+    opened = open_run(run)
+    start_backend()
     from classicnets import pictures
     from classicnets.inference import sampling
 
     sheet = pictures.grid(sampling.sample(opened, count, seed))
-    click.echo(_write(opened, sheet, path, f"sample-{seed}"))
+    _write(opened, sheet, output, f"sample-{seed}")
 
 
 @click.command()
@@ -136,21 +143,19 @@ def sample(
 @click.argument("inputs", nargs=-1)
 @_picture_option
 @backend_option
-def reconstruct(
-    run: str, inputs: tuple[str, ...], *, output: str | None, backend: str | None
-) -> None:
+def reconstruct(run: str, inputs: tuple[str, ...], *, output: Path | None) -> None:
     """Encode images and decode them again with a RUN of an autoencoder or a VAE.
 
     INPUTS are image files and folders of them; without any, validation images.
     """
-    opened, path = open_run(run), _png(output)
-    start_backend(backend)
+    opened = open_run(run)
+    start_backend()
     from classicnets import pictures
     from classicnets.inference import predicting, sampling
 
     images = predicting.images(opened, inputs, most=64)
     sheet = pictures.pairs(images, sampling.reconstruct(opened, images))
-    click.echo(_write(opened, sheet, path, "reconstructed"))
+    _write(opened, sheet, output, "reconstructed")
 
 
 @click.command()
@@ -163,23 +168,17 @@ def reconstruct(
 @_picture_option
 @backend_option
 def interpolate(
-    run: str,
-    *,
-    rows: int,
-    steps: int,
-    seed: int,
-    output: str | None,
-    backend: str | None,
+    run: str, *, rows: int, steps: int, seed: int, output: Path | None
 ) -> None:
     """Go from one random image to another with a RUN of a GAN or a VAE."""
-    opened, path = open_run(run), _png(output)
-    start_backend(backend)
+    opened = open_run(run)
+    start_backend()
     from classicnets import pictures
     from classicnets.inference import sampling
 
     images = sampling.interpolate(opened, rows, steps, seed)
     sheet = pictures.grid(images, columns=steps)
-    click.echo(_write(opened, sheet, path, f"interpolation-{seed}"))
+    _write(opened, sheet, output, f"interpolation-{seed}")
 
 
 @click.command()
@@ -190,14 +189,7 @@ def interpolate(
 @click.option("--part", help="One network of several: encoder, decoder, critic, model.")
 @click.option("-o", "--output", help="File; in the run's folder by default.")
 @backend_option
-def export(
-    run: str,
-    *,
-    format_: str,
-    part: str | None,
-    output: str | None,
-    backend: str | None,
-) -> None:
+def export(run: str, *, format_: str, part: str | None, output: str | None) -> None:
     """Write a RUN's network as a file for another program.
 
     Before it is kept, that program opens it in a new process, and its outputs are
@@ -206,11 +198,11 @@ def export(
     opened = open_run(run)
     from classicnets.inference import export as exports
 
-    exports.check(format_, backend_name(backend))  # wrong input: before the wait
+    exports.check(format_, backend_name())  # wrong input: before the wait
     parts = (part,) if part else opened.recipe.kind.exported
     if output and len(parts) > 1:
         raise UserError(f"-o is for one file: add --part {' or --part '.join(parts)}.")
-    start_backend(backend)
+    start_backend()
     for name in parts:
         path, difference = exports.export(opened, name, format_, output)
         click.echo(f"{path}  largest difference from Keras {difference:.1e}")
@@ -242,23 +234,11 @@ def record(run: str, *, to: str, shared: bool) -> None:
         click.echo(f"{row['recipe']} {row['split']} {row['metric']} {row['value']}")
 
 
-def _png(path: str | None) -> Path | None:
-    """Check where a picture shall go, before the work."""
-    if path is None:
-        return None
-    if not path.lower().endswith(".png"):
-        raise UserError(f"-o must name a .png file, got {path!r}.")
-    if not Path(path).absolute().parent.is_dir():
-        raise UserError(f"-o must name a file in a folder that exists, got {path!r}.")
-    return Path(path)
-
-
-def _write(run: "Run", sheet: "np.ndarray", output: Path | None, name: str) -> Path:
-    """Write a picture whole or not at all, and return its path."""
+def _write(run: "Run", sheet: "np.ndarray", output: Path | None, name: str) -> None:
+    """Write a picture, completely or not at all, and print its path."""
     from classicnets import files, pictures
 
     content = pictures.encode_png(sheet)
-    if output is None:
-        return run.save_picture(name, content)
-    files.write(output, content)
-    return output
+    if output:
+        files.write(output, content)
+    click.echo(output or run.save_picture(name, content))
