@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.examples import EXAMPLES, kind_of, save_examples
 from benchmarks.page import section, write
 from benchmarks.rounds import BACKENDS, NETWORKS, contenders, measure
-from benchmarks.table import MATRIX, Result, Row, has_bfloat16, origin
+from benchmarks.table import MATRIX, Result, Row, command_line, has_bfloat16, origin
 from benchmarks.worker import Contender
 from classicnets.errors import UserError, nearest
 
@@ -89,28 +89,25 @@ def _introduction(options: argparse.Namespace) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = command_line("benchmarks", __doc__, "docs/benchmarks.md")
     add = parser.add_argument
     add(
         "--rows",
         nargs="+",
         default=[],
         metavar="NETWORK-BATCH",
-        help=f"networks: {', '.join(NETWORKS)}; default: {' '.join(ROWS)}",
+        help=f"networks: {', '.join(NETWORKS)}; all: {' '.join(ROWS)}",
     )
-    add("--backends", default="tensorflow,torch,jax", help="default: %(default)s")
+    add("--backends", default="tensorflow,torch,jax", help="with commas")
     add(
         "--contenders",
         default="",
-        help="only these, with commas; default: all on these backends",
+        help="only these, with commas, and not all on these backends",
     )
     add("--quick", action="store_true", help=f"few of both: {' '.join(QUICK_ROWS)}")
-    add("--device", choices=("cpu", "gpu"), default="cpu", help="default: %(default)s")
-    add("--rounds", type=int, default=4, help="default: %(default)s")
+    add("--device", choices=("cpu", "gpu"), default="cpu", help="for all")
+    add("--rounds", type=int, default=4, help="turns of each")
     add("--steps", type=int, default=0, help="steps per round; 0: as many as fit")
-    add("--out", default="docs/benchmarks.md", help="default: %(default)s")
     options = parser.parse_args()
     try:
         if options.rounds < 1 or options.steps < 0:

@@ -6,7 +6,6 @@ The state of each recipe's run is saved as the training run does it: read from t
 backend, checked, digested, written, flushed to the disk and renamed.
 """
 
-import argparse
 import dataclasses
 import math
 import re
@@ -18,7 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from benchmarks.table import origin
+from benchmarks.table import command_line, origin
 from classicnets import data, files, networks, recipe
 from classicnets.errors import UserError
 from classicnets.runs.checkpoint import Checkpoints
@@ -54,14 +53,10 @@ class Cost:
 
 def main() -> None:
     """Read the command line, measure, write."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.checkpoints",
-        description=(__doc__ or "").partition("\n")[0],
-    )
+    parser = command_line("benchmarks.checkpoints", __doc__, "docs/reliability.md")
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), metavar="RECIPE")
-    parser.add_argument("--saves", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--saves", type=int, default=10, help="of each recipe")
     parser.add_argument("--folder", default=".", help="on the disk to be written to")
-    parser.add_argument("--out", default="docs/reliability.md", help="the page")
     options = parser.parse_args()
     try:
         if options.saves < 1:

@@ -26,6 +26,7 @@ from benchmarks.folders_page import (
     write,
 )
 from benchmarks.memory import MIB, OwnMemory, peak_memory
+from benchmarks.table import command_line
 from benchmarks.worker import ask_a_process, choose_backend
 from classicnets import data
 
@@ -185,17 +186,10 @@ def check_alike(readings: list[Reading], files: int) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.folders", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = command_line("benchmarks.folders", __doc__, "docs/benchmarks-folders.md")
     parser.add_argument("folder", help="of JPEG or PNG images")
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument(
-        "--epochs", type=int, default=4, help="2 or more; default: %(default)s"
-    )
-    parser.add_argument(
-        "--out", default="docs/benchmarks-folders.md", help="default: %(default)s"
-    )
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each")
+    parser.add_argument("--epochs", type=int, default=4, help="2 or more")
     options = parser.parse_args()
     if options.rounds < 1 or options.epochs < 2:
         parser.error("rounds must be at least 1, and epochs at least 2.")

@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.growth_page import Point, Series, write
 from benchmarks.memory import MIB, OwnMemory
+from benchmarks.table import command_line
 from benchmarks.worker import ask_a_process, choose_backend
 
 STEP_SECONDS = 3.0  # of timed steps, where they are fast
@@ -265,9 +266,7 @@ def _decode(pipe: Connection, images: str) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.growth", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = command_line("benchmarks.growth", __doc__, "docs/growth.md")
     parser.add_argument(
         "--series", nargs="+", default=list(SERIES), choices=list(SERIES)
     )
@@ -276,13 +275,12 @@ def _options() -> argparse.Namespace:
         type=int,
         default=1_000_000,
         help="examples of the largest set; it takes 4 GB of the temporary folder's"
-        " disk; default: %(default)s",
+        " disk",
     )
-    parser.add_argument("--out", default="docs/growth.md", help="default: %(default)s")
     parser.add_argument(
         "--picture",
         default="docs/pictures/growth.svg",
-        help="default: %(default)s",
+        help="of the lines",
     )
     return parser.parse_args()
 

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from benchmarks.races import RACES, Clock, Race
-from benchmarks.table import origin, ratio
+from benchmarks.table import command_line, origin, ratio
 from benchmarks.worker import ask_a_process, choose_backend
 from classicnets import files
 from classicnets.errors import UserError, nearest
@@ -167,26 +167,20 @@ def table(results: list[Result]) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = command_line("benchmarks.quality", __doc__, "docs/benchmarks-quality.md")
     parser.add_argument(
         "--rows",
         nargs="+",
         default=list(RACES),
         metavar="NETWORK",
-        help=f"some of {', '.join(RACES)}; default: all",
+        help="some of these",
     )
     parser.add_argument(
         "--backends",
         default="",
-        help=f"of ours, with commas: {', '.join(BACKENDS)}; default: the fastest of"
-        " each row",
+        help=f"of {', '.join(BACKENDS)}, with commas; else the fastest of a row",
     )
-    parser.add_argument("--runs", type=int, default=3, help="default: %(default)s")
-    parser.add_argument(
-        "--out", default="docs/benchmarks-quality.md", help="default: %(default)s"
-    )
+    parser.add_argument("--runs", type=int, default=3, help="seeds of each")
     options = parser.parse_args()
     try:
         for row in options.rows:

@@ -5,7 +5,6 @@ round by round. A training run has begun when its progress bar counts the first 
 that is read from the terminal, so it is when a person sees it.
 """
 
-import argparse
 import os
 import pty
 import re
@@ -21,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.table import origin
+from benchmarks.table import command_line, origin
 from classicnets import files
 
 RECIPE = "resnet20-digits"
@@ -83,13 +82,8 @@ def timings() -> list[Timing]:
 
 def main() -> None:
     """Read the command line, measure in turns, write the page."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.startup", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
-    parser.add_argument(
-        "--out", default="docs/benchmarks-startup.md", help="default: %(default)s"
-    )
+    parser = command_line("benchmarks.startup", __doc__, "docs/benchmarks-startup.md")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("rounds must be at least 1.")

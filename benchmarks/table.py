@@ -1,5 +1,6 @@
 """What was measured, and what follows from it: ratios, shares, a CSV for machines."""
 
+import argparse
 import csv
 import dataclasses
 import importlib.metadata
@@ -182,6 +183,23 @@ def machine() -> str:
 def has_bfloat16() -> bool:
     """Return whether this processor has instructions for bfloat16, fast or not."""
     return any("bf16" in flag for flag in environment.processor_flags())
+
+
+def command_line(module: str, doc: str | None, out: str) -> argparse.ArgumentParser:
+    """Return a parser with `--out`, which says the default of every option.
+
+    Args:
+        module: What `python -m` runs.
+        doc: Its docstring.
+        out: The page that it writes by default.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=(doc or "").partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--out", default=out, help="the page")
+    return parser
 
 
 def origin(module: str, words: Sequence[str] | None = None) -> list[str]:
