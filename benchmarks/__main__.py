@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from benchmarks.examples import EXAMPLES, kind_of, save_examples
 from benchmarks.page import section, write
 from benchmarks.rounds import BACKENDS, NETWORKS, contenders, measure
-from benchmarks.table import MATRIX, Result, Row, has_bfloat16, origin
+from benchmarks.table import MATRIX, Result, Row, command_line, has_bfloat16, origin
+from benchmarks.worker import Contender
 from classicnets.errors import UserError, nearest
 
 ROWS = (
@@ -68,7 +70,7 @@ def main() -> None:
     print(f"{page} and {page.with_suffix('.csv')}")
 
 
-def _introduction(options):
+def _introduction(options: argparse.Namespace) -> str:
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
     lines = [
         *origin("benchmarks"),
@@ -80,35 +82,32 @@ def _introduction(options):
     return (
         "# Speed of training and inference\n\n"
         "Written by the command below; `benchmarks/README.md` says how the contenders"
-        " are kept\nalike, and what is counted. A ratio above 1 means quicker: the"
+        " are kept\nalike, and what is counted. A ratio above 1 means faster: the"
         " median over the rounds of\ntheir seconds by its own in the same round, with"
         " the smallest and the largest.\n\n"
     ) + "".join(f"{line}\n" for line in lines)
 
 
-def _options():
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0]
-    )
+def _options() -> argparse.Namespace:
+    parser = command_line("benchmarks", __doc__, "docs/benchmarks.md")
     add = parser.add_argument
     add(
         "--rows",
         nargs="+",
         default=[],
         metavar="NETWORK-BATCH",
-        help=f"networks: {', '.join(NETWORKS)}; default: {' '.join(ROWS)}",
+        help=f"networks: {', '.join(NETWORKS)}; all: {' '.join(ROWS)}",
     )
-    add("--backends", default="tensorflow,torch,jax", help="default: %(default)s")
+    add("--backends", default="tensorflow,torch,jax", help="with commas")
     add(
         "--contenders",
         default="",
-        help="only these, with commas; default: all on these backends",
+        help="only these, with commas, and not all on these backends",
     )
     add("--quick", action="store_true", help=f"few of both: {' '.join(QUICK_ROWS)}")
-    add("--device", choices=("cpu", "gpu"), default="cpu", help="default: %(default)s")
-    add("--rounds", type=int, default=4, help="default: %(default)s")
-    add("--steps", type=int, default=0, help="steps a round; 0: as many as fit")
-    add("--out", default="docs/benchmarks.md", help="default: %(default)s")
+    add("--device", choices=("cpu", "gpu"), default="cpu", help="for all")
+    add("--rounds", type=int, default=4, help="turns of each")
+    add("--steps", type=int, default=0, help="steps per round; 0: as many as fit")
     options = parser.parse_args()
     try:
         if options.rounds < 1 or options.steps < 0:
@@ -118,55 +117,57 @@ def _options():
             )
         rows = options.rows or (QUICK_ROWS if options.quick else ROWS)
         options.rows = [_row(text) for text in rows]
-        backends = [_known(b, BACKENDS, "backend") for b in options.backends.split(",")]
+        backends = [
+            _existing(b, BACKENDS, "backend") for b in options.backends.split(",")
+        ]
         everyone = {c.name: c for c in contenders(backends, options.device)}
         slow = options.device == "cpu" and not has_bfloat16()
         options.leaves_out = slow and not options.contenders
         if options.contenders:
-            wanted = options.contenders.split(",")
+            names = options.contenders.split(",")
+            options.contenders = [
+                everyone[_existing(name, everyone, "contender")] for name in names
+            ]
         else:
-            wanted = [
-                name
+            options.contenders = [
+                contender
                 for name, contender in everyone.items()
                 if (not options.quick or name in QUICK_CONTENDERS)
                 and not (slow and _computes_in_bfloat16(contender))
             ]
-        options.contenders = [
-            everyone[_known(name, everyone, "contender")] for name in wanted
-        ]
         options.gpu = _gpu() if options.device == "gpu" else ""
     except UserError as error:
         parser.error(str(error))
     return options
 
 
-def _gpu():
-    """Name the GPU, or say that there is none."""
+def _gpu() -> str:
+    """Return the name of the GPU, or raise a UserError."""
     tool = shutil.which("nvidia-smi")
-    found = tool and subprocess.run(
+    answer = tool and subprocess.run(
         [tool, "--query-gpu=name", "--format=csv,noheader"],
         capture_output=True,
         text=True,
         check=False,
     )
-    if not found or found.returncode or not found.stdout.strip():
+    if not answer or answer.returncode or not answer.stdout.strip():
         raise UserError("--device gpu needs an NVIDIA GPU, nvidia-smi finds none.")
-    return found.stdout.strip().splitlines()[0]
+    return answer.stdout.strip().splitlines()[0]
 
 
-def _computes_in_bfloat16(contender):
-    """Whether it trains so; the matrix product, which shows how slow that is, stays."""
+def _computes_in_bfloat16(contender: Contender) -> bool:
+    """Return whether it trains so; the matrix product shows how slow that is."""
     return "bfloat16" in contender.precision and not contender.name.startswith(MATRIX)
 
 
-def _row(text):
+def _row(text: str) -> Row:
     network, _, batch_size = text.rpartition("-")
     if not batch_size.isdecimal() or not 0 < int(batch_size) <= EXAMPLES:
         raise UserError(f"a row must look like resnet18-128, got {text!r}.")
-    return Row(_known(network, NETWORKS, "network"), int(batch_size))
+    return Row(_existing(network, NETWORKS, "network"), int(batch_size))
 
 
-def _known(name, names, kind):
+def _existing(name: str, names: Collection[str], kind: str) -> str:
     if name not in names:
         raise UserError(
             f"{kind} must be one that exists, got {name!r}. {nearest(name, names)}"

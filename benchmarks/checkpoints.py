@@ -1,12 +1,11 @@
-"""Measure what saving checkpoints costs a training, and write it into a page.
+"""Measure what saving checkpoints costs a training run, and write it into a page.
 
     python -m benchmarks.checkpoints
 
-The state of each recipe's training is saved as the training does it: read from the
+The state of each recipe's run is saved as the training run does it: read from the
 backend, checked, digested, written, flushed to the disk and renamed.
 """
 
-import argparse
 import dataclasses
 import math
 import re
@@ -18,7 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from benchmarks.table import origin
+from benchmarks.table import command_line, origin
 from classicnets import data, files, networks, recipe
 from classicnets.errors import UserError
 from classicnets.runs.checkpoint import Checkpoints
@@ -34,10 +33,10 @@ class Cost:
     """What the saves of one recipe took.
 
     Args:
-        recipe: its name.
-        minutes: from one save to the next.
-        size: bytes of a checkpoint.
-        seconds: of each save.
+        recipe: Its name.
+        minutes: From one save to the next.
+        size: Bytes of a checkpoint.
+        seconds: Of each save.
     """
 
     recipe: str
@@ -47,21 +46,17 @@ class Cost:
 
     @property
     def share(self) -> float:
-        """The part of a training's time that it spends saving."""
+        """The part of its time that a training run spends saving."""
         seconds = statistics.median(self.seconds)
         return seconds / (60 * self.minutes + seconds)
 
 
 def main() -> None:
     """Read the command line, measure, write."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.checkpoints",
-        description=(__doc__ or "").partition("\n")[0],
-    )
+    parser = command_line("benchmarks.checkpoints", __doc__, "docs/reliability.md")
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), metavar="RECIPE")
-    parser.add_argument("--saves", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--saves", type=int, default=10, help="of each recipe")
     parser.add_argument("--folder", default=".", help="on the disk to be written to")
-    parser.add_argument("--out", default="docs/reliability.md", help="the page")
     options = parser.parse_args()
     try:
         if options.saves < 1:
@@ -78,25 +73,21 @@ def main() -> None:
 
 
 def measure(name: str, saves: int, folder: str) -> Cost:
-    """Save the first state of a recipe's training again and again."""
+    """Save the first state of a recipe's run again and again."""
     settings = recipe.load(name)
     keras.config.set_dtype_policy(settings.precision)
-    known = data.DATASETS.get(settings.data)
-    shape = known.image if known else (settings.image_size, settings.image_size, 3)
+    named = data.DATASETS.get(settings.data)
+    shape = named.image if named else (settings.image_size, settings.image_size, 3)
     if shape is None:
         raise UserError(f"{name} is on texts: only recipes on images are measured.")
     if settings.image_size:
         shape = (settings.image_size, settings.image_size, shape[2])
-    names = known.class_names if known and settings.task == "classify" else ()
+    names = named.class_names if named and settings.kind.labelled else ()
     images = np.zeros((settings.batch_size * settings.critic_steps, *shape), np.uint8)
     examples = data.Examples(images, np.zeros(len(images), np.int32))
     splits = data.Splits(name, names, examples, examples, lambda: examples, "", ())
-    given = settings.network_options
-    built = (
-        networks.create_pair(settings.network, shape, **given)
-        if settings.task == "generate"
-        else networks.create(settings.network, shape, len(names) or None, **given)
-    )
+    options = settings.network_options
+    built = networks.build(settings.network, shape, len(names) or None, **options)
     task = TASKS[settings.task](built, settings, splits)
     progress = {"best": {"epoch": 0}, "recipe": vars(settings)}
     seconds = []
@@ -119,7 +110,7 @@ def section(costs: list[Cost]) -> str:
         TITLE,
         "",
         "The seconds of a save (median, and the smallest and largest), and what part of"
-        " a\ntraining's time that is with one save every `checkpoint_minutes`.\n"
+        " a\ntraining run's time that is with one save every `checkpoint_minutes`.\n"
         "Written by the command below.",
         "",
         "| recipe | checkpoint, MB | a save, s | one in, min | share of the time |",
@@ -156,7 +147,7 @@ def insert(page: str, text: str) -> str:
 
 
 def _percent(share: float) -> str:
-    """Two digits that are not 0: 0.062 %."""
+    """Write two digits that are not 0: 0.062 %."""
     digits = max(0, 1 - math.floor(math.log10(100 * share)))
     return f"{100 * share:.{digits}f} %"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.worker import (
+from benchmarks.shapes import (
     CLASSES,
     DIGITS,
     FACES,
@@ -41,8 +41,8 @@ def save_examples(folder: str, kind: str) -> tuple[str, str]:
     Real ones where they are at hand, without a download; noise takes as long.
     """
     name, file, shape = SOURCES[kind]
-    here = os.environ.get("CLASSICNETS_DATA", "")
-    if here and (Path(here) / file).exists():
+    place = os.environ.get("CLASSICNETS_DATA", "")
+    if place and (Path(place) / file).exists():
         inputs, labels = _real(name, shape)
         source = f"the first {len(inputs):,} training examples of {name}"
         if len(shape) == 1:
@@ -58,23 +58,23 @@ def save_examples(folder: str, kind: str) -> tuple[str, str]:
     return path, source
 
 
-def _real(name, shape):
-    of_texts = len(shape) == 1
+def _real(name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    on_texts = len(shape) == 1
     train = data.load(
         name,
-        max_tokens=shape[0] if of_texts else 400,
+        max_tokens=shape[0] if on_texts else 400,
         vocabulary_size=VOCABULARY,
-        image_size=0 if of_texts else shape[0],
+        image_size=0 if on_texts else shape[0],
         labelled=name in ("cifar100", "imdb"),
     ).train
-    if not of_texts:
+    if not on_texts:
         return np.asarray(train.inputs[:EXAMPLES]), train.labels[:EXAMPLES]
     # None is padded: ours cuts padding off, the others compute it.
-    whole = np.flatnonzero(np.asarray(train.inputs)[:, -1])[:EXAMPLES]
-    return train.inputs[whole], train.labels[whole]
+    rows = np.flatnonzero(np.asarray(train.inputs)[:, -1])[:EXAMPLES]
+    return train.inputs[rows], train.labels[rows]
 
 
-def _random(shape):
+def _random(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(0)
     on_texts = len(shape) == 1
     classes = TEXT_CLASSES if on_texts else CLASSES

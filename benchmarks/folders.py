@@ -8,9 +8,9 @@ import argparse
 import os
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,19 @@ import numpy as np
 from benchmarks.folders_page import (
     BATCH,
     CONTENDERS,
-    MIB,
-    MOST_COPIES,
+    COPIES,
     OURS,
     SIZE,
     Reading,
     write,
 )
+from benchmarks.memory import MIB, OwnMemory, peak_memory
+from benchmarks.table import command_line
 from benchmarks.worker import ask_a_process, choose_backend
 from classicnets import data
 
 ENDINGS = (".jpg", ".jpeg", ".png")  # those that both sides read
-MOST_DIFFERENT = 0.02  # the mean pixel, in -1..1: they resize by different filters
-SAMPLE_SECONDS = 0.02
+MAX_DIFFERENCE = 0.02  # the mean pixel, in -1..1: they resize by different filters
 
 Batches = Callable[[int], Iterator[Any]]
 
@@ -54,16 +54,16 @@ def main() -> None:
         # After every round: a run cut short keeps what it has.
         write(out, rounds, [], size)
     with tempfile.TemporaryDirectory() as linked:
-        link_copies(files, Path(linked), MOST_COPIES)
-        grown = in_a_process(OURS, linked, options.epochs, MOST_COPIES)
-    write(out, rounds, [rounds[0][0], grown], size)
+        link_copies(files, Path(linked), COPIES)
+        larger = in_a_process(OURS, linked, options.epochs, COPIES)
+    write(out, rounds, [rounds[0][0], larger], size)
     print(out)
 
 
 def image_files(folder: str) -> list[Path]:
-    """Every image of a folder, sorted."""
-    found = (path for path in Path(folder).rglob("*") if path.is_file())
-    return sorted(path for path in found if path.suffix.lower() in ENDINGS)
+    """Return every image of a folder, sorted."""
+    paths = (path for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(path for path in paths if path.suffix.lower() in ENDINGS)
 
 
 def link_copies(files: list[Path], target: Path, copies: int) -> None:
@@ -107,14 +107,14 @@ def open_tfdata(folder: str, *, area: bool) -> Batches:
     """Build the pipeline, which decodes in every epoch; return an epoch's batches.
 
     Args:
-        area: resize by the average of an area, and not by the usual
+        area: Whether to resize by the average of an area, and not by the usual
             `tf.image.resize(images, size)`, which skips pixels.
     """
     import tensorflow as tf
 
     how = {"method": "area"} if area else {}
 
-    def read(path):
+    def read(path: Any) -> Any:
         image = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
         return tf.image.resize(image, (SIZE, SIZE), **how) / 127.5 - 1
 
@@ -136,7 +136,7 @@ def read_folder(name: str, folder: str, epochs: int, copies: int = 1) -> Reading
         import numpy.random  # noqa: F401
     else:
         import tensorflow  # noqa: F401
-    with _Memory() as memory:
+    with OwnMemory() as memory:
         seconds, started = [], time.perf_counter()
         if name == OURS:
             batches = open_ours(folder)
@@ -146,59 +146,30 @@ def read_folder(name: str, folder: str, epochs: int, copies: int = 1) -> Reading
             images = sum(len(batch) for batch in batches(epoch))
             seconds.append(time.perf_counter() - started)
             started = time.perf_counter()
+        peak = int(MIB * peak_memory())
     total = sum(float(np.sum(batch, dtype=np.float64)) for batch in batches(epochs))
     mean = total / (images * SIZE * SIZE * 3)
-    return Reading(name, copies, images, tuple(seconds), memory.peak, memory.own, mean)
-
-
-class _Memory:
-    """The most memory that this process had, and what of it was its own."""
-
-    def __init__(self):
-        self.peak = self.own = 0
-        self._ended = threading.Event()
-        self._watch = threading.Thread(target=self._sample, daemon=True)
-
-    def __enter__(self):
-        self._watch.start()
-        return self
-
-    def __exit__(self, *_):
-        import resource  # Windows has none
-
-        self._ended.set()
-        self._watch.join()
-        unit = 1 if sys.platform == "darwin" else 1024
-        self.peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-    def _sample(self):
-        """The system keeps no peak of what is in no file."""
-        status = Path("/proc/self/status")
-        while status.exists():
-            found = status.read_text().partition("RssAnon:")[2].split(maxsplit=1)
-            self.own = max(self.own, 1024 * int(found[0]) if found else 0)
-            if self._ended.wait(SAMPLE_SECONDS):
-                break
+    return Reading(name, copies, images, tuple(seconds), peak, memory.peak, mean)
 
 
 def in_a_process(name: str, folder: str, epochs: int, copies: int = 1) -> Reading:
     """Let one contender read where nothing is cached or imported yet."""
     with tempfile.TemporaryDirectory() as cache:
-        found = ask_a_process(name, _work, cache, name, folder, epochs, copies)
-    seconds = " ".join(f"{value:.2f}" for value in found.seconds)
+        reading = ask_a_process(name, _work, cache, name, folder, epochs, copies)
+    seconds = " ".join(f"{value:.2f}" for value in reading.seconds)
     print(
-        f"{name}: {found.images:,} images, seconds of the epochs: {seconds}; "
-        f"{found.peak / MIB:.0f} MiB at most",
+        f"{name}: {reading.images:,} images, seconds of the epochs: {seconds}; "
+        f"{reading.peak / MIB:.0f} MiB at most",
         file=sys.stderr,
         flush=True,
     )
-    return found
+    return reading
 
 
-def _work(pipe, cache, *given):
+def _work(pipe: Connection, cache: str, *arguments: Any) -> None:
     os.environ["CLASSICNETS_CACHE"] = cache
     choose_backend("tensorflow")
-    pipe.send(read_folder(*given))
+    pipe.send(read_folder(*arguments))
 
 
 def check_alike(readings: list[Reading], files: int) -> None:
@@ -210,22 +181,15 @@ def check_alike(readings: list[Reading], files: int) -> None:
                 f"{reading.images:,}."
             )
     means = [reading.mean for reading in readings]
-    if max(means) - min(means) > MOST_DIFFERENT:
+    if max(means) - min(means) > MAX_DIFFERENCE:
         raise SystemExit(f"all must deliver the same images, the means are {means}.")
 
 
-def _options():
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.folders", description=(__doc__ or "").split("\n")[0]
-    )
+def _options() -> argparse.Namespace:
+    parser = command_line("benchmarks.folders", __doc__, "docs/benchmarks-folders.md")
     parser.add_argument("folder", help="of JPEG or PNG images")
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument(
-        "--epochs", type=int, default=4, help="2 or more; default: %(default)s"
-    )
-    parser.add_argument(
-        "--out", default="docs/benchmarks-folders.md", help="default: %(default)s"
-    )
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each")
+    parser.add_argument("--epochs", type=int, default=4, help="2 or more")
     options = parser.parse_args()
     if options.rounds < 1 or options.epochs < 2:
         parser.error("rounds must be at least 1, and epochs at least 2.")

@@ -7,35 +7,36 @@ in one thing.
 
 import argparse
 import contextlib
-import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.growth_page import Point, Series, write
+from benchmarks.memory import MIB, OwnMemory
+from benchmarks.table import command_line
 from benchmarks.worker import ask_a_process, choose_backend
 
-STEP_SECONDS = 3.0  # of timed steps, where they are quick
-LEAST_STEPS, MOST_STEPS = 4, 40
+STEP_SECONDS = 3.0  # of timed steps, where they are fast
+MIN_STEPS, MAX_STEPS = 4, 40
 WARM_STEPS = 2  # the first one traces and compiles
 EXAMPLES_SIDE = 32
 CLASSES = 100
 BATCH = 64
 SOURCES = 1000  # different files of a folder; the others are links to them
 FOLDER_CLASSES = 10
-SAMPLE_SECONDS = 0.05
 
 SERIES = {
     "batch": Series(
         "batch",
-        "images a batch",
+        "images per batch",
         "ResNet-20, 32x32 pixels, 100 classes",
         (16, 32, 64, 128, 256, 512),
     ),
@@ -47,7 +48,7 @@ SERIES = {
     ),
     "pixels": Series(
         "pixels",
-        "pixels an image",
+        "pixels per image",
         "ResNet-20, 32 images of 32x32 to 128x128",
         (32**2, 48**2, 64**2, 96**2, 128**2),
     ),
@@ -55,7 +56,7 @@ SERIES = {
         "classes",
         "classes",
         "ResNet-20, 64 images of 32x32; that the work hardly grows is right: the last"
-        " layer has 64 weights a class",
+        " layer has 64 weights per class",
         (2, 10, 100, 1000, 10_000),
     ),
     "examples": Series(
@@ -82,7 +83,7 @@ def main() -> None:
             point = measure(series, x)
             points.append(point)
             print(
-                f"{name} {x:,}: {point.seconds:.4g} s, {point.memory / 2**20:.0f} MiB"
+                f"{name} {x:,}: {point.seconds:.4g} s, {point.memory / MIB:.0f} MiB"
                 f" ({time.monotonic() - started:.0f} s)",
                 file=sys.stderr,
                 flush=True,
@@ -98,7 +99,7 @@ def measure(series: Series, x: int) -> Point:
         return ask_a_process(f"{series.name} {x}", _work, folder, series, x)
 
 
-def _work(pipe, folder, series, x):
+def _work(pipe: Connection, folder: str, series: Series, x: int) -> None:
     choose_backend("tensorflow")
     os.environ["CLASSICNETS_CACHE"] = str(Path(folder) / "cache")
     decoding = 0.0
@@ -118,9 +119,9 @@ def train_steps(folder: str, name: str, x: int) -> Point:
     batch = {"batch": x, "classes": BATCH}.get(name, BATCH // 2)
     depth = x if name == "depth" else 20
     path = Path(folder) / "images.npz"
-    count = max((WARM_STEPS + MOST_STEPS) * batch, classes)
+    count = max((WARM_STEPS + MAX_STEPS) * batch, classes)
     if name in ("pixels", "batch"):  # fewer steps are timed where one takes long
-        count = max((WARM_STEPS + LEAST_STEPS) * batch, classes, 2000)
+        count = max((WARM_STEPS + MIN_STEPS) * batch, classes, 2000)
     random = np.random.default_rng(0)
     images = random.integers(256, size=(count, side, side, 3), dtype=np.uint8)
     labels = np.arange(count) % classes
@@ -148,7 +149,6 @@ def train_epochs(images: str, folder: str, x: int) -> Point:
     return _train(
         folder,
         network="vae",
-        task="reconstruct",
         network_options={"hidden_units": [16], "latent_size": 2},
         data=images,
         image_size=EXAMPLES_SIDE,
@@ -163,13 +163,13 @@ def train_epochs(images: str, folder: str, x: int) -> Point:
     )
 
 
-class _Enough(Exception):  # noqa: N818  (it ends a training, and is no fault)
+class _Enough(Exception):  # noqa: N818  (it ends a training run, and is no fault)
     """All is timed."""
 
 
-def _train(folder, **settings) -> Point:
+def _train(folder: str, **settings: Any) -> Point:
     """Train until enough is timed; return the point, its place still to be named."""
-    with _Memory() as memory:
+    with OwnMemory() as memory:
         import tensorflow  # noqa: F401
 
         import classicnets
@@ -196,31 +196,33 @@ def _train(folder, **settings) -> Point:
     return Point("", 0, work, seconds, memory.peak, imported, loading, clock.first, 0.0)
 
 
-def _clock(epochs):
+def _clock(epochs: int) -> Any:
     """Return a callback that times steps, or epochs where there are several."""
     import keras
 
     class Clock(keras.callbacks.Callback):
-        def on_train_begin(self, logs=None):
+        def on_train_begin(self, logs: Any = None) -> None:
             self.began = time.monotonic()
-            self.first, self.steps, self.epochs = 0.0, [], []
+            self.first = 0.0
+            self.steps: list[float] = []
+            self.epochs: list[float] = []
 
-        def on_epoch_begin(self, epoch, logs=None):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.epoch_began = self.last = time.monotonic()
 
-        def on_train_batch_end(self, batch, logs=None):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             now = time.monotonic()
             self.first = self.first or now - self.began
             self.steps.append(now - self.last)
             self.last = now
             if epochs > 1:
                 return
-            timed = self.steps[WARM_STEPS:]
-            long = sum(timed) >= STEP_SECONDS and len(timed) >= LEAST_STEPS
-            if long or len(timed) == MOST_STEPS:
+            steps = self.steps[WARM_STEPS:]
+            long = sum(steps) >= STEP_SECONDS and len(steps) >= MIN_STEPS
+            if long or len(steps) == MAX_STEPS:
                 raise _Enough
 
-        def on_epoch_end(self, epoch, logs=None):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             self.epochs.append(self.last - self.epoch_began)
             if epoch == epochs - 1:
                 raise _Enough
@@ -250,51 +252,21 @@ def make_folder(folder: Path, count: int) -> None:
 def _decode_apart(images: str) -> float:
     """Decode a folder in a process of its own; return the seconds it took."""
     started = time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    process = context.Process(target=_decode, args=(images,))
-    process.start()
-    process.join()
-    if process.exitcode:
-        raise SystemExit(f"decoding ended with exit code {process.exitcode}.")
+    ask_a_process("decoding", _decode, images)
     return time.monotonic() - started
 
 
-def _decode(images):
+def _decode(pipe: Connection, images: str) -> None:
     from classicnets import data
 
-    options = data.Options(
-        labelled=False, image_size=EXAMPLES_SIDE, channels=3, progress=False
+    data.prepare(
+        images, labelled=False, image_size=EXAMPLES_SIDE, channels=3, progress=False
     )
-    data.prepare(images, options)
+    pipe.send(None)
 
 
-class _Memory:
-    """The most memory of this process that is in no file, sampled."""
-
-    def __enter__(self) -> "_Memory":
-        self.peak, self._ended = self.now(), threading.Event()
-        self._watch = threading.Thread(target=self._sample, daemon=True)
-        self._watch.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._ended.set()
-        self._watch.join()
-
-    def now(self) -> int:
-        """Return the bytes at this moment: what the system cannot take back."""
-        status = Path("/proc/self/status").read_text()
-        return 1024 * int(status.partition("RssAnon:")[2].split(maxsplit=1)[0])
-
-    def _sample(self):
-        while not self._ended.wait(SAMPLE_SECONDS):
-            self.peak = max(self.peak, self.now())
-
-
-def _options():
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.growth", description=(__doc__ or "").split("\n")[0]
-    )
+def _options() -> argparse.Namespace:
+    parser = command_line("benchmarks.growth", __doc__, "docs/growth.md")
     parser.add_argument(
         "--series", nargs="+", default=list(SERIES), choices=list(SERIES)
     )
@@ -303,13 +275,12 @@ def _options():
         type=int,
         default=1_000_000,
         help="examples of the largest set; it takes 4 GB of the temporary folder's"
-        " disk; default: %(default)s",
+        " disk",
     )
-    parser.add_argument("--out", default="docs/growth.md", help="default: %(default)s")
     parser.add_argument(
         "--picture",
         default="docs/pictures/growth.svg",
-        help="default: %(default)s",
+        help="of the lines",
     )
     return parser.parse_args()
 

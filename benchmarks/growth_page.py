@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.memory import MIB
 from benchmarks.table import origin
 from classicnets import files
 from classicnets.pictures import COLOURS
 
-MIB = 2**20
-# The picture, in its own units: a column a series; a row the time, a row the memory.
+# The picture, in its own units: one column per series; a row of times, a row of memory.
 WIDE, HIGH, LEFT, TOP, BOTTOM = 250, 210, 56, 30, 44
 
 
@@ -44,9 +44,9 @@ class Point:
     Args:
         series, x: Its place.
         work: Of a step: multiply-adds, forward; of an epoch: examples.
-        seconds: A step or an epoch; the median of those after the first.
+        seconds: Of a step or an epoch; the median of those after the first.
         memory: Bytes that belong to no file, at most.
-        imported: The same before the training: the backend's own.
+        imported: The same before the training run: the backend's own.
         loading: Seconds to open the data, build the network and lay out its step.
         first: Seconds of the first step, or call of steps: it traces and compiles.
         decoding: Seconds to decode a folder into the cache, once; else 0.
@@ -74,8 +74,8 @@ def write(
     }
     picture.parent.mkdir(parents=True, exist_ok=True)
     files.write(picture, draw(measured).encode())
-    shown = picture.as_posix().removeprefix(f"{out.parent.as_posix()}/")
-    files.write(out, page(measured, shown).encode())
+    link = picture.as_posix().removeprefix(f"{out.parent.as_posix()}/")
+    files.write(out, page(measured, link).encode())
     names = [field.name for field in dataclasses.fields(Point)]
     lines = [",".join(names)]
     lines += [
@@ -113,7 +113,7 @@ def steepest(points: list[Point]) -> float:
 
 
 def page(measured: dict[Series, list[Point]], picture: str) -> str:
-    """Return the page, a section a series."""
+    """Return the page, one section per series."""
     lines = [
         "# How time and memory grow",
         "",
@@ -158,19 +158,19 @@ def _section(series: Series, points: list[Point]) -> list[str]:
         "",
         f"{series.what[0].upper()}{series.what[1:]}.",
         "",
-        f"| {series.axis} | seconds {'an epoch' if of_epochs else 'a step'} | cost |"
-        f" {'us an example' if of_epochs else 'ns a thousand multiply-adds'} | peak"
+        f"| {series.axis} | seconds {'per epoch' if of_epochs else 'per step'} | cost |"
+        f" {'us per example' if of_epochs else 'ns per thousand multiply-adds'} | peak"
         " memory, MiB | of it imports | to open and build, s | first step, s |"
         f"{' decoding, s |' if of_epochs else ''}",
         f"|{'--:|' * (9 if of_epochs else 8)}".replace("--:", "---", 1),
     ]
     for before, point in zip([None, *points], points):
         cost = point.seconds / point.work
-        grown = cost / (before.seconds / before.work) if before else 0.0
+        growth = cost / (before.seconds / before.work) if before else 0.0
         cells = [
             f"{point.x:,}",
             f"{point.seconds:.4g}",
-            f"{grown:.2f}" if before else "",
+            f"{growth:.2f}" if before else "",
             f"{cost * (1e6 if of_epochs else 1e12):.3g}",
             f"{point.memory / MIB:,.0f}",
             f"{point.imported / MIB:,.0f}",

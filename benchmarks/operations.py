@@ -2,12 +2,13 @@
 
 A multiply-add is two operations. Backwards a layer does two products for each one
 forwards: the gradient by its weights and that by its inputs. The count is that of the
-algorithm: a contender that saves some of it is quicker for it.
+algorithm: a contender that saves some of it is faster for it.
 """
 
 from typing import Any
 
-from benchmarks.worker import CRITIC_STEPS, Job
+from benchmarks.shapes import CRITIC_STEPS
+from benchmarks.worker import Job
 from classicnets import networks
 from classicnets.networks.summary import multiply_adds
 
@@ -42,7 +43,7 @@ def gan(network: str, generator: float, critic: float) -> float:
     turn = generator + 2 * 3 * critic
     if network == "wgan_gp":
         # The penalty: the scores of a mix, their gradient by it, which takes one
-        # product a layer, and twice as much as both to go back through them.
+        # product per layer, and twice as much as both to go back through them.
         turn += (1 + 1) * critic + 2 * (1 + 1) * critic
     turns = CRITIC_STEPS if network == "wgan_gp" else 1
     # The generator's step goes back through the critic to the images alone.

@@ -1,5 +1,6 @@
 """Training as `classicnets train` does it, and inference on the run that it leaves."""
 
+import functools
 import itertools
 import math
 import pathlib
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.worker import (
+from benchmarks.shapes import (
     ADAM_RATE,
     CLASSES,
     CONV_FILTERS,
@@ -26,13 +27,13 @@ from benchmarks.worker import (
     NOISE_SIZE,
     PENALTY,
     TEXT_CLASSES,
+    TEXT_NETWORKS,
     UNITS,
     VAE_UNITS,
     VOCABULARY,
     WEIGHT_DECAY,
-    Job,
-    Turns,
 )
+from benchmarks.worker import Job, Turns
 from classicnets import data, recipe
 from classicnets.runs import environment, new
 
@@ -41,9 +42,9 @@ with environment.lean_imports():
 
     from benchmarks import operations
     from classicnets import engine, networks
-    from classicnets.inference import evaluation
+    from classicnets.inference import predicting
     from classicnets.optimization import learning_rates
-    from classicnets.tasks import TASKS
+    from classicnets.tasks import TASKS, Task
 
 # What the library calls them, where it is not as here.
 NAMES = {"lstm400": "lstm", "convvae": "conv_vae"}
@@ -77,15 +78,12 @@ IMAGES = {
     "weight_decay": WEIGHT_DECAY,
     "steps_per_call": 1,  # as in the CPU's recipes of large networks
 }
-TEXTS = {"optimizer": "adam", "learning_rate": ADAM_RATE}
-VAES = {"task": "reconstruct", "optimizer": "adam", "learning_rate": ADAM_RATE}
-GANS = {"task": "generate", "optimizer": "adam", "learning_rate": GAN_RATE}
+ADAM = {"optimizer": "adam", "learning_rate": ADAM_RATE}
+GANS = {"optimizer": "adam", "learning_rate": GAN_RATE}
 # Settings of the networks that are not classifiers of images.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "lstm": TEXTS,
-    "lstm400": TEXTS,
-    "vae": VAES,
-    "convvae": VAES,
+    **dict.fromkeys(TEXT_NETWORKS, ADAM),
+    **dict.fromkeys(("vae", "convvae"), ADAM),
     "dcgan": {**GANS, "objective": "gan", "beta_1": DCGAN_BETA},
     "wgan_gp": {
         **GANS,
@@ -113,7 +111,7 @@ def train(job: Job, turns: Turns) -> None:
             "batch_size": job.batch_size,
             "schedule": "constant",
             "precision": job.contender.precision,
-            "max_tokens": job.tokens,
+            **({"max_tokens": job.tokens} if job.on_texts else {}),
             **SETTINGS.get(job.network, IMAGES),
         }
     )
@@ -123,12 +121,12 @@ def train(job: Job, turns: Turns) -> None:
     splits = data.Splits(
         "benchmark", names, examples, examples, lambda: examples, "", ()
     )
-    built, trained = _build(settings, splits, classes)
+    built, weights = _build(settings, splits, classes)
     options = settings.network_options
     count = operations.of_step(job, built, options, classes)
     task = TASKS[settings.task](built, settings, splits)
     turns.introduce(
-        parameters=sum(math.prod(v.shape) for v in trained),
+        parameters=sum(math.prod(v.shape) for v in weights),
         operations=count,
         infer=_inference(job, settings, task, inputs[: job.batch_size]),
     )
@@ -152,50 +150,44 @@ def train(job: Job, turns: Turns) -> None:
                 turns.step_done(losses[task.logs[0]] / count)
 
 
-def _build(settings, splits, classes) -> tuple[Any, list]:
+def _build(
+    settings: recipe.Recipe, splits: data.Splits, classes: int
+) -> tuple[Any, list]:
     """Return the network, or a GAN's pair, and the variables that are trained."""
     options = settings.network_options
-    if settings.network in networks.PAIRS:
-        shape = splits.train.inputs.shape[1:]
-        pair = networks.create_pair(settings.network, shape, **options)
-        return pair, [v for part in pair for v in part.trainable_variables]
-    network = networks.create(settings.network, splits.input_shape, classes, **options)
-    return network, network.trainable_variables
+    built = networks.build(settings.network, splits.input_shape, classes, **options)
+    parts = built if isinstance(built, tuple) else (built,)
+    return built, [v for part in parts for v in part.trainable_variables]
 
 
-def _inference(job, settings, task, batch) -> Callable[[], np.ndarray] | None:
+def _inference(
+    job: Job, settings: recipe.Recipe, task: Task, batch: np.ndarray
+) -> Callable[[], np.ndarray] | None:
     """Return what infers a batch by the run's files, as `classicnets predict`,
     `reconstruct` and `sample` do; they are in float32, whatever it was trained in."""
     if job.contender.precision != "float32":
         return None
-    opened: list[Callable[[], np.ndarray]] = []
-
-    def infer():
-        if not opened:  # the training is over
-            opened.append(_open(job, settings, task, batch))
-        return opened[0]()
-
-    return infer
+    # It is called first when the training is over.
+    opened = functools.cache(lambda: _open(job, settings, task, batch))
+    return lambda: opened()()
 
 
-def _open(job, settings, task, batch):
+def _open(
+    job: Job, settings: recipe.Recipe, task: Task, batch: np.ndarray
+) -> Callable[[], np.ndarray]:
     """Write the run's networks, and read them again."""
     folder = pathlib.Path(job.log).parent / "runs"
-    described = environment.describe("", "")
-    run = new.create(folder, job.contender.name, settings, environment=described)
+    facts = environment.describe("", "")
+    run = new.create(folder, job.contender.name, settings, environment=facts)
     for name, model in task.plain_models().items():
         run.save_model(name, model)
-    if settings.task == "classify":
-        return lambda: evaluation.logits(run, batch)
-    if settings.task == "reconstruct":
+    if settings.kind.labelled:
+        return lambda: predicting.logits(run, batch)
+    if settings.kind.reconstructs:
         encode = engine.forward(run.load("encoder"))
         decode = engine.forward(run.load("decoder"))
         return lambda: decode(encode(batch))
     generate = engine.forward(run.load("generator"))
     source = np.random.default_rng(0)
-
-    def sample():
-        noise = source.standard_normal((job.batch_size, NOISE_SIZE), np.float32)
-        return generate(noise)
-
-    return sample
+    shape = (job.batch_size, NOISE_SIZE)
+    return lambda: generate(source.standard_normal(shape, np.float32))

@@ -1,4 +1,4 @@
-"""The page: a summary first, the rows that miss on top, then a section a row."""
+"""The page: a summary first, the rows that miss on top, then one section per row."""
 
 import dataclasses
 import statistics
@@ -30,7 +30,7 @@ PARTS = {
     "benchmarks-avx2.md": "the same on a processor with AVX2 alone, earlier",
     "benchmarks-quality.md": "seconds to a quality",
     "benchmarks-folders.md": "a folder of images",
-    "benchmarks-startup.md": "the start of a command and of a training",
+    "benchmarks-startup.md": "the start of a command and of a training run",
     "growth.md": "time and memory as the work grows",
     "reliability.md": "what checkpoints cost",
 }
@@ -42,8 +42,8 @@ class Outcome:
 
     Args:
         row: Which.
-        ours: Our quickest.
-        peer: The quickest that is not ours.
+        ours: Our fastest.
+        peer: The fastest that is not ours.
         against_peer, against_baseline: Times as fast, by round.
         share: Of the machine's peak.
         inferring: Times as fast as the best peer at inference, by round.
@@ -70,10 +70,10 @@ class Outcome:
     @property
     def met(self) -> bool:
         """Whether both ratios were measured and are what they must be."""
-        needed = [(self.against_peer, self.peer_target)]
+        targets = [(self.against_peer, self.peer_target)]
         if self.baseline_target:
-            needed.append((self.against_baseline, self.baseline_target))
-        return all(r and statistics.median(r) >= target for r, target in needed)
+            targets.append((self.against_baseline, self.baseline_target))
+        return all(r and statistics.median(r) >= target for r, target in targets)
 
 
 def outcome(row: Row, results: list[Result]) -> Outcome:
@@ -104,7 +104,7 @@ def write(page: Path, introduction: str, measured: dict[Row, list[Result]]) -> N
     if svg := bars(measured):
         (page.parent / PLOT).parent.mkdir(parents=True, exist_ok=True)
         files.write(page.parent / PLOT, svg.encode())
-        parts.append(f"![our best against each peer, a group a row]({PLOT})\n")
+        parts.append(f"![our best against each peer, one group per row]({PLOT})\n")
     links = [
         f"[{what}]({name})"
         for name, what in PARTS.items()
@@ -125,25 +125,25 @@ def summary(outcomes: list[Outcome]) -> str:
         " peer | met? |",
         f"|{'---|' * 10}",
     ]
-    for found in sorted(outcomes, key=lambda each: each.met):
-        target = found.baseline_target
+    for each in sorted(outcomes, key=lambda each: each.met):
+        target = each.baseline_target
         cells = [
-            found.row.name,
-            found.ours.name if found.ours else "–",
-            f"**{ratio(found.against_peer)}**",
-            f"{found.peer_target:.1f}",
-            found.peer.name if found.peer else "–",
-            ratio(found.against_baseline),
+            each.row.name,
+            each.ours.name if each.ours else "–",
+            f"**{ratio(each.against_peer)}**",
+            f"{each.peer_target:.1f}",
+            each.peer.name if each.peer else "–",
+            ratio(each.against_baseline),
             f"{target:.1f}" if target else "–",
-            _percent(found.share),
-            ratio(found.inferring),
-            "yes" if found.met else "no",
+            _percent(each.share),
+            ratio(each.inferring),
+            "yes" if each.met else "no",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     lines.append("")
-    for found in outcomes:
-        if not found.met and found.row.name in REASONS:
-            lines.append(f"- {found.row.name}: {REASONS[found.row.name]}")
+    for each in outcomes:
+        if not each.met and each.row.name in REASONS:
+            lines.append(f"- {each.row.name}: {REASONS[each.row.name]}")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -171,17 +171,19 @@ def section(row: Row, results: list[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _best(results, what):
-    """Return our quickest, the quickest other, and the style of 2021, or None."""
-    timed = ranked(results, what)
+def _best(
+    results: list[Result], what: str
+) -> tuple[Result | None, Result | None, Result | None]:
+    """Return our fastest, the fastest other, and the style of 2021, or None."""
+    by_speed = ranked(results, what)
     return (
-        next((r for r in timed if r.is_ours), None),
-        next((r for r in timed if not r.is_ours), None),
-        next((r for r in timed if r.name == BASELINE), None),
+        next((r for r in by_speed if r.is_ours), None),
+        next((r for r in by_speed if not r.is_ours), None),
+        next((r for r in by_speed if r.name == BASELINE), None),
     )
 
 
-def _table(row, results, what):
+def _table(row: Row, results: list[Result], what: str) -> list[str]:
     _, peer, baseline = _best(results, what)
     unit = "texts" if row.network.startswith("lstm") else "images"
     columns = ["contender", "times the best peer", "times the 2021 style"]
@@ -190,15 +192,15 @@ def _table(row, results, what):
         columns += ["share of peak", "peak MiB", "of it imports", "note"]
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     for result in ranked(results, what):
-        turned = getattr(result, what)
+        turns = getattr(result, what)
         cells = [
             result.name,
             ratio(speed(result, peer, what) if peer else []),
             ratio(speed(result, baseline, what) if baseline else []),
-            f"{row.batch_size / turned.median:,.1f}",
-            f"{turned.median:.4f}",
-            f"{min(turned.seconds):.4f}..{max(turned.seconds):.4f}",
-            f"{len(turned.seconds)} x {turned.steps}",
+            f"{row.batch_size / turns.median:,.1f}",
+            f"{turns.median:.4f}",
+            f"{min(turns.seconds):.4f}..{max(turns.seconds):.4f}",
+            f"{len(turns.seconds)} x {turns.steps}",
         ]
         if what == "training":
             cells += [_percent(shares(result, results)), f"{result.peak:,.0f}"]
@@ -207,12 +209,12 @@ def _table(row, results, what):
     return lines
 
 
-def _not_available(result):
+def _not_available(result: Result) -> str:
     reason = result.note.replace("|", "/")
     return f"| {result.name} |{' |' * 9} not available: {reason} |"
 
 
-def _conclusions(results):
+def _conclusions(results: list[Result]) -> list[str]:
     """Say which of ours was best: of all, and among those in float32."""
     in_float32 = [r for r in results if r.contender.precision == "float32"]
     lines = []
@@ -225,10 +227,10 @@ def _conclusions(results):
             for other in (peer, baseline)
             if ours and other
         )
-        if against:
+        if ours and against:
             lines += ["", f"Our best {words}: **{ours.name}, {against}.**"]
     return lines
 
 
-def _percent(values):
+def _percent(values: list[float]) -> str:
     return f"{100 * statistics.median(values):.0f} %" if values else "–"

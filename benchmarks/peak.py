@@ -1,33 +1,34 @@
 """What the machine can do at best: a plain product of two square matrices."""
 
 import time
+from typing import Any
 
 import torch
 
 from benchmarks.worker import Job, Turns
 
-MOST_SIDE = {"cpu": 2048, "gpu": 8192}
+MAX_SIDE = {"cpu": 2048, "gpu": 8192}
 PRODUCT_SECONDS = 0.1  # bfloat16 is slow where the processor has no units for it
-PRODUCTS = 5  # of which the quickest counts
+PRODUCTS = 5  # of which the fastest counts
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def train(job: Job, turns: Turns) -> None:
-    """Multiply until `turns` ends it; a step is the quickest of some products."""
+    """Multiply until `turns` ends it; a step is the fastest of some products."""
     device = "cuda" if job.device == "gpu" else "cpu"
     kind = {"dtype": PRECISIONS[job.contender.precision], "device": device}
     side, seconds = 256, 0.0
-    while side < MOST_SIDE[job.device] and seconds < PRODUCT_SECONDS:
+    while side < MAX_SIDE[job.device] and seconds < PRODUCT_SECONDS:
         side *= 2
-        seconds = quickest(side, kind, PRODUCTS)
+        seconds = fastest(side, kind, PRODUCTS)
     turns.note = f"{side}x{side}"
     turns.introduce(parameters=0, operations=2.0 * side**3)
     while True:
-        turns.step_done(0.0, seconds=quickest(side, kind, PRODUCTS))
+        turns.step_done(0.0, seconds=fastest(side, kind, PRODUCTS))
 
 
-def quickest(side, kind, products):
-    """Return the seconds of the quickest product of two square matrices."""
+def fastest(side: int, kind: dict[str, Any], products: int) -> float:
+    """Return the seconds of the fastest product of two square matrices."""
     a, b = (torch.rand(side, side).to(**kind) for _ in range(2))
     out = torch.empty(side, side, **kind)
     seconds = []

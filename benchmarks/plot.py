@@ -13,20 +13,18 @@ TICKS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
 def bars(measured: dict[Row, list[Result]]) -> str:
-    """Return an SVG, a group a row and a bar a peer, on a logarithmic axis; "" where
-    nothing was compared."""
-    groups = {row.name: _ratios(results) for row, results in measured.items()}
-    groups = {name: found for name, found in groups.items() if found}
-    every = (
-        [value for _, found in groups.values() for _, value in found] if groups else []
-    )
+    """Return an SVG, one group per row and one bar per peer, on a logarithmic axis; ""
+    where nothing was compared."""
+    ratios = {row.name: _ratios(results) for row, results in measured.items()}
+    groups = {name: pair for name, pair in ratios.items() if pair}
+    every = [value for _, peers in groups.values() for _, value in peers]
     if not every:
         return ""
     low, high = min(TICKS[1], *every), max(TICKS[3], *every)
-    size = sum(GAP + BAR * len(found) for _, found in groups.values())
+    size = sum(GAP + BAR * len(peers) for _, peers in groups.values())
     height = TOP + size + BOTTOM
 
-    def across(value):
+    def across(value: float) -> float:
         return LEFT + WIDTH * math.log(value / low) / math.log(high / low)
 
     wide = LEFT + WIDTH + RIGHT
@@ -47,10 +45,10 @@ def bars(measured: dict[Row, list[Result]]) -> str:
             )
             parts.append(_text(x, height - 8, f"{tick:g}", "middle"))
     y = TOP
-    for name, (ours, found) in groups.items():
+    for name, (ours, peers) in groups.items():
         parts.append(_text(8, y + 12, f"{name}: {ours}", weight="bold"))
         y += GAP - 14
-        for peer, value in found:
+        for peer, value in peers:
             x, one = across(value), across(1.0)
             colour = "#{:02x}{:02x}{:02x}".format(*COLOURS[value < 1])
             parts.append(
@@ -64,18 +62,20 @@ def bars(measured: dict[Row, list[Result]]) -> str:
     return "".join([*parts, "</svg>\n"])
 
 
-def _ratios(results):
-    """Return our best's name and the ratio to each peer, the smallest first."""
-    timed = ranked(results, "training")
-    ours = next((r for r in timed if r.is_ours), None)
-    peers = [r for r in timed if not r.is_ours]
+def _ratios(results: list[Result]) -> tuple[str, list[tuple[str, float]]] | None:
+    """Return our best's name and the ratio to each peer, the smallest first, if any."""
+    by_speed = ranked(results, "training")
+    ours = next((r for r in by_speed if r.is_ours), None)
+    peers = [r for r in by_speed if not r.is_ours]
     if not ours or not peers:
-        return ()
-    found = [(peer.name, statistics.median(speed(ours, peer))) for peer in peers]
-    return ours.name, sorted(found, key=lambda each: each[1])
+        return None
+    ratios = [(peer.name, statistics.median(speed(ours, peer))) for peer in peers]
+    return ours.name, sorted(ratios, key=lambda each: each[1])
 
 
-def _text(x, y, words, anchor="start", weight="normal"):
+def _text(
+    x: float, y: float, words: str, anchor: str = "start", weight: str = "normal"
+) -> str:
     return (
         f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}" font-weight="{weight}"'
         f' fill="#1b1f24">{html.escape(words)}</text>'

@@ -8,14 +8,14 @@ that comes after all patience.
 
 import argparse
 import math
-import statistics
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from benchmarks.races import RACES, Clock, Race
-from benchmarks.table import origin
+from benchmarks.table import command_line, origin, ratio
 from benchmarks.worker import ask_a_process, choose_backend
 from classicnets import files
 from classicnets.errors import UserError, nearest
@@ -23,26 +23,26 @@ from classicnets.runs import environment
 
 BACKENDS = ("torch", "tensorflow", "jax")
 SCRIPT = "script of 2021"
-Noted = list[tuple[float, float]]  # seconds and quality of every validation
+Validations = list[tuple[float, float]]  # seconds and quality of every validation
 
 
 @dataclass
 class Result:
-    """The trainings of one race: of each contender, by seed.
+    """The runs of one race: of each contender, by seed.
 
     Args:
         race: What was trained.
-        noted: Contender -> the validations of each seed.
+        runs: By contender, the validations of each seed.
     """
 
     race: Race
-    noted: dict[str, list[Noted]] = field(default_factory=dict)
+    runs: dict[str, list[Validations]] = field(default_factory=dict)
 
     def seconds(self, name: str) -> list[float]:
-        """By seed; infinite where the quality was missed."""
+        """Return them by seed; infinite where the quality was missed."""
         return [
-            next((s for s, value in noted if self.race.is_won(value)), math.inf)
-            for noted in self.noted[name]
+            next((s for s, value in run if self.race.is_won(value)), math.inf)
+            for run in self.runs[name]
         ]
 
 
@@ -56,14 +56,14 @@ def main() -> None:
             backends = options.backends or result.race.backends
             names = [*(f"ours-{backend}" for backend in backends), SCRIPT]
             for name in names:
-                result.noted.setdefault(name, [])
+                result.runs.setdefault(name, [])
             for name in names if seed % 2 == 0 else names[::-1]:
-                noted = ask_a_process(name, _work, name, result.race.network, seed)
-                result.noted[name].append(noted)
-                told = f"{result.race.network} {name} seed {seed}: {noted}"
-                print(told, file=sys.stderr, flush=True)
+                run = ask_a_process(name, _work, name, result.race.network, seed)
+                result.runs[name].append(run)
+                line = f"{result.race.network} {name} seed {seed}: {run}"
+                print(line, file=sys.stderr, flush=True)
             # After every race: a run cut short keeps what it has.
-            measured = [each for each in results if each.noted]
+            measured = [each for each in results if each.runs]
             files.write(out, page(measured).encode())
             files.write(out.with_suffix(".csv"), table(measured).encode())
     print(out)
@@ -73,7 +73,7 @@ def train_ours(clock: Clock, seed: int) -> None:
     """Train by the recipe until the clock, or the recipe, ends it."""
     import classicnets
 
-    # Where the processor has no quick units for bfloat16, it only costs time.
+    # Where the processor has no fast units for bfloat16, it only costs time.
     float32 = {} if _has_units() else {"precision": "float32"}
     with tempfile.TemporaryDirectory() as runs:
         classicnets.train(
@@ -90,7 +90,7 @@ def _has_units() -> bool:
     return environment.has_bfloat16_units(environment.processor_flags())
 
 
-def _work(pipe, name, network, seed):
+def _work(pipe: Connection, name: str, network: str, seed: int) -> None:
     clock = Clock(RACES[network])
     if name == SCRIPT:
         choose_backend("tensorflow")
@@ -100,11 +100,11 @@ def _work(pipe, name, network, seed):
     else:
         choose_backend(name.removeprefix("ours-"))
         train_ours(clock, seed)
-    pipe.send(clock.noted)
+    pipe.send(clock.validations)
 
 
 def page(results: list[Result]) -> str:
-    """Return the page, a section a race."""
+    """Return the page, one section per race."""
     lines = [
         "# Seconds to a quality",
         "",
@@ -122,75 +122,65 @@ def page(results: list[Result]) -> str:
 def _section(result: Result) -> list[str]:
     race, script = result.race, result.seconds(SCRIPT)
     # The same, but where it missed the quality, how long it had tried.
-    waited = [noted[-1][0] for noted in result.noted[SCRIPT]]
+    ends = [run[-1][0] for run in result.runs[SCRIPT]]
     lines = [
         f"## {race.network}: {race.goal:g} {race.quality}, on {race.data}",
         "",
-        f"Runs: {len(script)}, in turns, a seed each.",
+        f"Runs: {len(script)}, in turns, one seed each.",
         "",
-        "| contender | seconds, by seed | times as soon as the 2021 script | epochs,"
+        "| contender | seconds, by seed | times as fast as the 2021 script | epochs,"
         f" by seed | {race.quality}, by seed |",
         "|---|---|---|---|---|",
     ]
-    for name, trainings in result.noted.items():
+    for name, runs in result.runs.items():
         seconds = result.seconds(name)
         # Where both missed it, there is nothing to compare.
-        sooner = [
-            w / s for t, w, s in zip(script, waited, seconds) if min(t, s) < math.inf
+        ratios = [
+            e / s for t, e, s in zip(script, ends, seconds) if min(t, s) < math.inf
         ]
-        times = "–"
-        if sooner:
-            over = "over " if name != SCRIPT and math.inf in script else ""
-            times = f"{over}{statistics.median(sooner):.2f}"
-            times += f" ({min(sooner):.2f}..{max(sooner):.2f})"
+        over = "over " if ratios and name != SCRIPT and math.inf in script else ""
         cells = [
             name,
             " ".join(
-                f"{s:.1f}" if s < math.inf else f"over {noted[-1][0]:.1f}"
-                for s, noted in zip(seconds, trainings)
+                f"{s:.1f}" if s < math.inf else f"over {run[-1][0]:.1f}"
+                for s, run in zip(seconds, runs)
             ),
-            times,
-            " ".join(str(len(noted)) for noted in trainings),
-            " ".join(f"{noted[-1][1]:.5g}" for noted in trainings),
+            over + ratio(ratios),
+            " ".join(str(len(run)) for run in runs),
+            " ".join(f"{run[-1][1]:.5g}" for run in runs),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
 def table(results: list[Result]) -> str:
-    """Return the CSV, a line a validation."""
+    """Return the CSV, one line per validation."""
     lines = ["network,contender,seed,epoch,seconds,quality"]
     lines += [
         f"{result.race.network},{name},{seed},{epoch},{seconds:.2f},{value:.4f}"
         for result in results
-        for name, trainings in result.noted.items()
-        for seed, noted in enumerate(trainings)
-        for epoch, (seconds, value) in enumerate(noted, 1)
+        for name, runs in result.runs.items()
+        for seed, run in enumerate(runs)
+        for epoch, (seconds, value) in enumerate(run, 1)
     ]
     return "\n".join(lines) + "\n"
 
 
-def _options():
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality", description=(__doc__ or "").split("\n")[0]
-    )
+def _options() -> argparse.Namespace:
+    parser = command_line("benchmarks.quality", __doc__, "docs/benchmarks-quality.md")
     parser.add_argument(
         "--rows",
         nargs="+",
         default=list(RACES),
         metavar="NETWORK",
-        help=f"some of {', '.join(RACES)}; default: all",
+        help="some of these",
     )
     parser.add_argument(
         "--backends",
         default="",
-        help=f"of ours, with commas: {', '.join(BACKENDS)}; default: the quickest of"
-        " each row",
+        help=f"of {', '.join(BACKENDS)}, with commas; else the fastest of a row",
     )
-    parser.add_argument("--runs", type=int, default=3, help="default: %(default)s")
-    parser.add_argument(
-        "--out", default="docs/benchmarks-quality.md", help="default: %(default)s"
-    )
+    parser.add_argument("--runs", type=int, default=3, help="seeds of each")
     options = parser.parse_args()
     try:
         for row in options.rows:

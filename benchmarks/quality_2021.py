@@ -1,6 +1,7 @@
 """The trainings of 2021 that `benchmarks.quality` times, written as they were then."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,14 +10,7 @@ from keras import layers, losses, optimizers
 
 from benchmarks.peers import eager_2021, keras_2021
 from benchmarks.races import Clock
-from benchmarks.worker import (
-    ADAM_RATE,
-    DROPOUT,
-    EMBEDDING,
-    TOKENS,
-    UNITS,
-    VOCABULARY,
-)
+from benchmarks.shapes import ADAM_RATE, DROPOUT, EMBEDDING, TOKENS, UNITS, VOCABULARY
 from classicnets import data
 
 LSTM_BATCH, VAE_BATCH, RESNET_BATCH = 64, 512, 128
@@ -32,7 +26,7 @@ def train_lstm(clock: Clock) -> None:
         keep_tokens="last",
     )
 
-    def dataset(examples):
+    def dataset(examples: Any) -> Any:
         tokens = np.asarray(examples.inputs)
         lengths = np.count_nonzero(tokens, axis=1)
         rows = [np.roll(row, TOKENS - n) for row, n in zip(tokens, lengths)]
@@ -68,7 +62,7 @@ def train_vae(clock: Clock) -> None:
     model, optimizer = eager_2021.dense_vae(), optimizers.Adam(ADAM_RATE)
     model(judged[:1])
 
-    def negative_elbo(x):
+    def negative_elbo(x: Any) -> Any:
         log_odds, mean, log_variance = model(x)
         loss = tf.nn.sigmoid_cross_entropy_with_logits(x, log_odds)
         kl = -0.5 * (log_variance + 1 - mean**2 - tf.exp(log_variance))
@@ -117,7 +111,7 @@ def train(clock: Clock, seed: int) -> None:
     TRAIN[clock.race.network](clock)
 
 
-def _fit(clock, model, batches, validation):
+def _fit(clock: Clock, model: Any, batches: Any, validation: Any) -> None:
     model.fit(
         batches,
         epochs=1_000,  # the clock ends it

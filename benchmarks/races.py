@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 VALIDATION = 0.2  # of the training examples, as in the scripts of 2021
 
@@ -17,11 +18,11 @@ class Race:
         data: The set's name.
         validation: The share of the training examples that judges both.
         quality: What is judged, in words.
-        goal: The value that ends a training.
+        goal: The value that ends a training run.
         key: Its name in the logs of ours.
         falls: Whether less is better.
-        backends: Those that ours is quickest on.
-        most_seconds: After which a validation ends a training, good or not.
+        backends: Those that ours is fastest on.
+        max_seconds: After which a validation ends a training run, good or not.
     """
 
     network: str
@@ -32,15 +33,15 @@ class Race:
     key: str
     falls: bool
     backends: tuple[str, ...]
-    most_seconds: float
+    max_seconds: float
 
     @property
     def recipe(self) -> Path:
-        """That of ours."""
+        """The recipe of ours."""
         return Path(__file__).parent / f"{self.network}-{self.data}-quick.toml"
 
     def is_won(self, value: float) -> bool:
-        """Whether a validation is good enough."""
+        """Return whether a validation is good enough."""
         return value <= self.goal if self.falls else value >= self.goal
 
 
@@ -54,18 +55,18 @@ RACES = {
         key="validation_top1",
         falls=False,
         backends=("tensorflow", "torch"),
-        most_seconds=300.0,
+        max_seconds=300.0,
     ),
     "vae": Race(
         network="vae",
         data="mnist",
         validation=VALIDATION,
-        quality="nats a digit on validation",
+        quality="nats per digit on validation",
         goal=110.0,
         key="validation_loss",
         falls=True,
         backends=("tensorflow",),
-        most_seconds=180.0,
+        max_seconds=180.0,
     ),
     "resnet20": Race(
         network="resnet20",
@@ -76,18 +77,18 @@ RACES = {
         key="validation_top1",
         falls=False,
         backends=("tensorflow",),
-        most_seconds=600.0,
+        max_seconds=600.0,
     ),
 }
 
 
 @dataclass
 class Clock:
-    """Notes the seconds since `start`, and the quality, of every validation."""
+    """The seconds since `start`, and the quality, of every validation."""
 
     race: Race
     started: float = 0.0
-    noted: list[tuple[float, float]] = field(default_factory=list)
+    validations: list[tuple[float, float]] = field(default_factory=list)
 
     def start(self) -> None:
         """Begin: everything is read and built, nothing is traced."""
@@ -96,8 +97,8 @@ class Clock:
     def is_over(self, value: float) -> bool:
         """Note a validation; return whether it ends the training."""
         seconds = time.monotonic() - self.started
-        self.noted.append((seconds, float(value)))
-        return self.race.is_won(value) or seconds > self.race.most_seconds
+        self.validations.append((seconds, float(value)))
+        return self.race.is_won(value) or seconds > self.race.max_seconds
 
     def callback(self, key: str) -> Callable:
         """Return a callback of Keras's that notes `key` after every epoch."""
@@ -106,10 +107,10 @@ class Clock:
         clock = self
 
         class Stop(keras.callbacks.Callback):
-            def on_train_begin(self, logs=None):
+            def on_train_begin(self, logs: Any = None) -> None:
                 clock.start()
 
-            def on_epoch_end(self, epoch, logs=None):
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
                 self.model.stop_training = clock.is_over(logs[key])
 
         return Stop()

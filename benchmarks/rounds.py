@@ -12,26 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.table import BASELINE, MATRIX, Result, Row, Turned
-from benchmarks.worker import (
-    CLASSIFIERS,
-    DIGITS,
-    FACES,
-    START_SECONDS,
-    TEXT_NETWORKS,
-    Contender,
-    Job,
-    NotAvailable,
-    Worker,
-)
+from benchmarks.shapes import CLASSIFIERS, DIGITS, FACES, TEXT_NETWORKS
+from benchmarks.table import BASELINE, MATRIX, Result, Row, Turns
+from benchmarks.worker import START_SECONDS, Contender, Job, NotAvailable, Worker
 
 NETWORKS = (*CLASSIFIERS, *TEXT_NETWORKS, *DIGITS, *FACES)
 BACKENDS = ("tensorflow", "torch", "jax")
 COMPILING = 2  # contenders that compile side by side, which is not timed
 # Of a turn: as many steps as fit. An inference's is shorter.
-TURN_SECONDS, INFERENCE_SECONDS, MOST_STEPS = 1.5, 0.6, 200
+TURN_SECONDS, INFERENCE_SECONDS, MAX_STEPS = 1.5, 0.6, 200
 INFERENCE_ROUNDS = 3
-SLOW, SLOW_ROUNDS = 4.0, 2  # so many times the quickest: takes so many rounds
+SLOW, SLOW_ROUNDS = 4.0, 2  # so many times the fastest: takes so many rounds
 LONG_SECONDS = 5.0  # a step of a slow one: not waited for again
 REST_SECONDS = 0.3  # threads that wait for work spin for a while first
 SPARE_MEMORY = 2.0  # times the largest contender yet, before another one begins
@@ -44,7 +35,7 @@ def contenders(backends: list[str], device: str = "cpu") -> list[Contender]:
     """
     if device == "gpu":
         backends = [backend for backend in backends if backend != "tensorflow"]
-    found = [
+    everyone = [
         Contender(f"{MATRIX}-{precision}", "benchmarks.peak", "torch", precision)
         for precision in ("float32", "bfloat16")
     ]
@@ -53,10 +44,10 @@ def contenders(backends: list[str], device: str = "cpu") -> list[Contender]:
         for backend in backends
         for precision in ("float32", "mixed_bfloat16")
     ]
-    found += [each for each in ours if each.backend != "jax"]
+    everyone += [each for each in ours if each.backend != "jax"]
     if device == "cpu":
-        found += _keras(backends)
-    found += [
+        everyone += _keras(backends)
+    everyone += [
         Contender(
             f"pytorch-{mode}-{precision}",
             "benchmarks.peers.pytorch",
@@ -68,20 +59,20 @@ def contenders(backends: list[str], device: str = "cpu") -> list[Contender]:
         for precision in ("float32", "bfloat16")
     ]
     plain = "benchmarks.peers.plain_jax"
-    found.append(Contender("jax-float32", plain, "jax", "float32", only=("vae",)))
-    return found + [each for each in ours if each.backend == "jax"]
+    everyone.append(Contender("jax-float32", plain, "jax", "float32", only=("vae",)))
+    return everyone + [each for each in ours if each.backend == "jax"]
 
 
-def _keras(backends):
+def _keras(backends: list[str]) -> list[Contender]:
     """Return the script of 2021, and the same on today's backends."""
     script = "benchmarks.peers.keras_2021"
-    found = [Contender(BASELINE, script, "tensorflow", "float32")]
+    peers = [Contender(BASELINE, script, "tensorflow", "float32")]
     for backend in backends:
         # The script of 2021 is the one on TensorFlow, but for `unroll` of an LSTM.
         only = TEXT_NETWORKS if backend == "tensorflow" else CLASSIFIERS + TEXT_NETWORKS
         name = f"keras-{backend}-float32"
-        found.append(Contender(name, script, backend, "float32", only=only))
-    return found
+        peers.append(Contender(name, script, backend, "float32", only=only))
+    return peers
 
 
 def measure(
@@ -100,7 +91,7 @@ def measure(
         contenders: Who trains.
         path: The examples' file.
         rounds: Turns of each contender.
-        steps: Steps a turn; 0: as many as fit, by the time they take.
+        steps: Steps per turn; 0: as many as fit, by the time they take.
         device: "cpu" or "gpu".
     """
     return _Race(row, contenders, path, rounds, steps, device).run()
@@ -109,13 +100,24 @@ def measure(
 class _Race:
     """A row's contenders: their processes and what they have done."""
 
-    def __init__(self, row, contenders, path, rounds, steps, device):
+    def __init__(
+        self,
+        row: Row,
+        contenders: list[Contender],
+        path: str,
+        rounds: int,
+        steps: int,
+        device: str,
+    ) -> None:
         self.row, self.path, self.rounds, self.steps = row, path, rounds, steps
         self.device = device
-        here = [c for c in contenders if not c.only or row.network in c.only]
-        self.results = {contender.name: Result(contender) for contender in here}
+        self.results = {
+            contender.name: Result(contender)
+            for contender in contenders
+            if not contender.only or row.network in contender.only
+        }
         self.workers: dict[str, Worker] = {}
-        self.trained = False
+        self.trains = True
 
     def run(self) -> list[Result]:
         """Build, warm up, train, infer."""
@@ -129,12 +131,12 @@ class _Race:
                 self._introduce(name)
             self._check_same_network()
             self._take_turns("training", TURN_SECONDS, self.rounds)
-            self.trained = True
+            self.trains = False
             for name in list(self.workers):
                 if not self.results[name].infers:
                     self.workers.pop(name).stop()
-            few = min(self.rounds, INFERENCE_ROUNDS)
-            self._take_turns("inference", INFERENCE_SECONDS, few)
+            rounds = min(self.rounds, INFERENCE_ROUNDS)
+            self._take_turns("inference", INFERENCE_SECONDS, rounds)
         finally:
             for worker in self.workers.values():
                 worker.pipe.close()  # each ends when it sees that
@@ -142,16 +144,12 @@ class _Race:
                 worker.stop()
         return list(self.results.values())
 
-    def _introduce(self, name):
+    def _introduce(self, name: str) -> None:
         with self._excused(name):
-            said, result = self.workers[name].introduction(), self.results[name]
-            result.parameters, result.operations = (
-                said["parameters"],
-                said["operations"],
-            )
-            result.infers, result.imported = said["infers"], said["imported"]
+            for key, value in self.workers[name].introduction().items():
+                setattr(self.results[name], key, value)
 
-    def _check_same_network(self):
+    def _check_same_network(self) -> None:
         results = [self.results[name] for name in self.workers]
         counts = {r.name: r.parameters for r in results if not r.is_matrix}
         if len(set(counts.values())) > 1:
@@ -159,39 +157,41 @@ class _Race:
                 f"{self.row.name} must be one network for all, got {counts}."
             )
 
-    def _take_turns(self, what, seconds, rounds):
+    def _take_turns(self, what: str, seconds: float, rounds: int) -> None:
         """Warm up, then go round."""
         with concurrent.futures.ThreadPoolExecutor(COMPILING) as pool:
             list(pool.map(lambda name: self._compile(name, what), list(self.workers)))
-        taken = {}
+        answers = {}
         for name in list(self.workers):
             with self._excused(name):
-                taken[name] = self._act(name, what)(1, START_SECONDS)
-                self.results[name].note = taken[name]["note"]
-        once, few = self._slow({n: taken[n]["seconds"] for n in taken})
-        for name, answer in taken.items():
-            turned = self._turned(name, what)
-            fit = int(np.clip(seconds / answer["seconds"], 1, MOST_STEPS))
-            turned.steps = self.steps or fit
-            if self.results[name].is_matrix or name in once:
-                turned.steps = 1
-            if name in once:
+                answers[name] = self._act(name, what)(1, START_SECONDS)
+                self.results[name].note = answers[name]["note"]
+        per_step = {name: answer["seconds"] for name, answer in answers.items()}
+        slowest, slow = self._slow(per_step)
+        for name, answer in answers.items():
+            turns = self._turns(name, what)
+            turns.steps = self.steps or int(
+                np.clip(seconds / per_step[name], 1, MAX_STEPS)
+            )
+            if self.results[name].is_matrix or name in slowest:
+                turns.steps = 1
+            if name in slowest:
                 self._keep(name, what, answer)
-        shown = ", ".join(f"{n} {taken[n]['seconds']:.3f}" for n in taken)
-        _say(f"{self.row.name}: {what}, seconds a step: {shown}")
+        line = ", ".join(f"{name} {value:.3f}" for name, value in per_step.items())
+        _say(f"{self.row.name}: {what}, seconds per step: {line}")
         for number in range(rounds):
             for name in _order(list(self.workers), number):
-                if name not in once and (number < SLOW_ROUNDS or name not in few):
+                if name not in slowest and (number < SLOW_ROUNDS or name not in slow):
                     self._turn(name, what)
 
-    def _slow(self, taken):
-        """Return who takes part once, and who in some rounds, by seconds a step."""
-        timed = {n: s for n, s in taken.items() if not self.results[n].is_matrix}
-        slow = {n for n, s in timed.items() if s > SLOW * min(timed.values())}
-        once = {name for name in slow if timed[name] > LONG_SECONDS}
-        return once, slow - once
+    def _slow(self, seconds: dict[str, float]) -> tuple[set[str], set[str]]:
+        """Return who takes part once, and who in some rounds, by seconds per step."""
+        values = {n: s for n, s in seconds.items() if not self.results[n].is_matrix}
+        slow = {n for n, s in values.items() if s > SLOW * min(values.values())}
+        slowest = {name for name in slow if values[name] > LONG_SECONDS}
+        return slowest, slow - slowest
 
-    def _compile(self, name, what):
+    def _compile(self, name: str, what: str) -> None:
         """Let one take its first step, if there is memory for it."""
         with self._excused(name):
             largest, left = max(r.peak for r in self.results.values()), memory_left()
@@ -204,24 +204,24 @@ class _Race:
             took = time.monotonic() - started
             _say(f"{self.row.name}: {name}: first {what} step after {took:.0f} s")
 
-    def _turn(self, name, what):
+    def _turn(self, name: str, what: str) -> None:
         with self._excused(name):
             time.sleep(REST_SECONDS)
-            steps = self._turned(name, what).steps
+            steps = self._turns(name, what).steps
             self._keep(name, what, self._act(name, what)(steps))
 
-    def _keep(self, name, what, answer):
-        turned = self._turned(name, what)
-        turned.seconds.append(answer["seconds"])
-        turned.values.append(answer["value"])
+    def _keep(self, name: str, what: str, answer: dict[str, Any]) -> None:
+        turns = self._turns(name, what)
+        turns.seconds.append(answer["seconds"])
+        turns.values.append(answer["value"])
         if what == "training":
             self.results[name].peak = answer["peak"]
 
-    def _act(self, name, what) -> Callable[..., dict[str, Any]]:
+    def _act(self, name: str, what: str) -> Callable[..., dict[str, Any]]:
         worker = self.workers[name]
         return worker.train if what == "training" else worker.infer
 
-    def _turned(self, name, what) -> Turned:
+    def _turns(self, name: str, what: str) -> Turns:
         return getattr(self.results[name], what)
 
     @contextlib.contextmanager
@@ -232,19 +232,18 @@ class _Race:
         except NotAvailable as error:
             result, what = self.results[name], str(error)
             _say(f"{self.row.name}: {name}: not available: {what}")
-            if self.trained:
-                result.inference = Turned()
-                result.note = f"{result.note}; no inference: {what}".lstrip("; ")
+            if self.trains:
+                result.training, result.note = Turns(), what
             else:
-                result.training = Turned()
-                result.note = what
+                result.inference = Turns()
+                result.note = f"{result.note}; no inference: {what}".lstrip("; ")
             worker = self.workers.pop(name, None)
             if worker:
                 worker.stop()
 
 
 def memory_left() -> float:
-    """Return the MiB that processes can still take, where the system tells it."""
+    """Return the MiB that processes can still take, where the system reports it."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="utf-8")
         return int(re.findall(r"MemAvailable:\s+(\d+) kB", text)[0]) / 1024
@@ -252,12 +251,12 @@ def memory_left() -> float:
         return math.inf
 
 
-def _order(names, number):
+def _order(names: list[str], number: int) -> list[str]:
     """Let another one begin each round, and go back and forth."""
     first = number % len(names) if names else 0
     names = names[first:] + names[:first]
     return names[::-1] if number % 2 else names
 
 
-def _say(text):
+def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -1,11 +1,10 @@
-"""Measure how soon the command answers, and how soon a training has begun.
+"""Measure the seconds until the command answers, and until a training run has begun.
 
 Each command runs in a process of its own on a terminal of its own, one after the other,
-round by round. A training has begun when its progress bar counts the first steps: that
-is read from the terminal, so it is when a person sees it.
+round by round. A training run has begun when its progress bar counts the first steps:
+that is read from the terminal, so it is when a person sees it.
 """
 
-import argparse
 import os
 import pty
 import re
@@ -21,13 +20,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.table import origin
+from benchmarks.table import command_line, origin
 from classicnets import files
 
 RECIPE = "resnet20-digits"
-MOST_SECONDS = 300.0
-# What a training cannot do without, and nothing of ours: the backend, Keras on it, and
-# one compiled operation.
+MAX_SECONDS = 300.0
+# What a training run cannot do without, and nothing of ours: the backend, Keras on it,
+# and one compiled operation.
 BACKEND_ALONE = """
 import os
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -83,13 +82,8 @@ def timings() -> list[Timing]:
 
 def main() -> None:
     """Read the command line, measure in turns, write the page."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.startup", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
-    parser.add_argument(
-        "--out", default="docs/benchmarks-startup.md", help="default: %(default)s"
-    )
+    parser = command_line("benchmarks.startup", __doc__, "docs/benchmarks-startup.md")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each")
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("rounds must be at least 1.")
@@ -114,7 +108,7 @@ def seconds_of(command: Sequence[str], until: str = "") -> float:
         until: A pattern that ends the time; the command is stopped then.
 
     Raises:
-        SystemExit: The command failed, or never wrote that.
+        SystemExit: If the command failed, or never wrote that.
     """
     with tempfile.TemporaryDirectory() as runs:
         words = [word.replace("{runs}", runs) for word in command]
@@ -147,7 +141,7 @@ def seconds_of(command: Sequence[str], until: str = "") -> float:
 def _wait(terminal: int, until: str, started: float) -> tuple[float | None, str]:
     """Read a terminal until a pattern, or its end; return when that was."""
     written = ""
-    while time.perf_counter() - started < MOST_SECONDS:
+    while time.perf_counter() - started < MAX_SECONDS:
         if not select.select([terminal], [], [], 1.0)[0]:
             continue
         try:
@@ -169,11 +163,11 @@ def _plain(text: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """The user's own, on the default backend and the CPU, on a wide terminal."""
-    chosen = {"TERM": "xterm", "COLUMNS": "200", "CUDA_VISIBLE_DEVICES": "-1"}
-    environment_ = {**os.environ, **chosen, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment_.pop("KERAS_BACKEND", None)
-    return environment_
+    """Return the user's own, on the default backend, the CPU and a wide terminal."""
+    own = {"TERM": "xterm", "COLUMNS": "200", "CUDA_VISIBLE_DEVICES": "-1"}
+    environment = {**os.environ, **own, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment.pop("KERAS_BACKEND", None)
+    return environment
 
 
 def page(measured: list[Timing]) -> str:
@@ -210,7 +204,7 @@ def _percent(shares: list[float]) -> str:
 
 
 def table(measured: list[Timing]) -> str:
-    """Return the CSV, a line a measurement."""
+    """Return the CSV, one line per measurement."""
     lines = ["what,round,seconds"]
     lines += [
         f'"{each.name}",{number},{seconds:.4f}'

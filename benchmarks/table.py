@@ -1,5 +1,6 @@
-"""What was measured, and what is told of it: ratios, shares, a CSV for machines."""
+"""What was measured, and what follows from it: ratios, shares, a CSV for machines."""
 
+import argparse
 import csv
 import dataclasses
 import importlib.metadata
@@ -22,10 +23,10 @@ BASELINE_TARGETS = {
     **dict.fromkeys(("resnet18", "vgg19_bn", "resnet20", "lstm", "lstm400"), 2.0),
     **{"vae": 6.0, "wgan_gp": 2.5},
 }
-# Why a row misses its target, found by profiling: one sentence by the row's name.
+# Why a row misses its target, by profiling: one sentence by the row's name.
 NEAR_THE_PEAK = (
     "oneDNN convolves for the script of 2021 too, whose share of the peak leaves little"
-    " or no room for twice its speed in float32; in bfloat16, where that is quick, ours"
+    " or no room for twice its speed in float32; in bfloat16, where that is fast, ours"
     " is bound by that peak. So is PyTorch, by the same convolutions: in ours they and"
     " products are 85 % of all operations' time (ResNet-18, float32, on two Intel cores"
     " with AVX-512)."
@@ -67,11 +68,11 @@ class Row:
 
 
 @dataclasses.dataclass
-class Turned:
+class Turns:
     """What the turns of one contender took.
 
     Args:
-        steps: Steps a round.
+        steps: Steps per round.
         seconds: A step, by round; a slow one has fewer rounds.
         values: The loss after each round, or the mean of what it inferred.
     """
@@ -82,7 +83,7 @@ class Turned:
 
     @property
     def median(self) -> float:
-        """Seconds a step."""
+        """Seconds per step."""
         return statistics.median(self.seconds)
 
 
@@ -102,8 +103,8 @@ class Result:
     """
 
     contender: Contender
-    training: Turned = dataclasses.field(default_factory=Turned)
-    inference: Turned = dataclasses.field(default_factory=Turned)
+    training: Turns = dataclasses.field(default_factory=Turns)
+    inference: Turns = dataclasses.field(default_factory=Turns)
     parameters: int = 0
     operations: float = 0.0
     infers: bool = False
@@ -128,9 +129,9 @@ class Result:
 
 
 def ranked(results: list[Result], what: str) -> list[Result]:
-    """Return those that trained, or inferred, the quickest first."""
-    timed = [r for r in results if getattr(r, what).seconds and not r.is_matrix]
-    return sorted(timed, key=lambda result: getattr(result, what).median)
+    """Return those that trained, or inferred, the fastest first."""
+    done = [r for r in results if getattr(r, what).seconds and not r.is_matrix]
+    return sorted(done, key=lambda result: getattr(result, what).median)
 
 
 def speed(result: Result, other: Result, what: str = "training") -> list[float]:
@@ -147,7 +148,7 @@ def ratio(ratios: list[float]) -> str:
 
 
 def rates(results: list[Result]) -> dict[str, list[float]]:
-    """Return the operations a second of the matrix products: precision to rounds."""
+    """Return the operations per second of the matrix products: precision to rounds."""
     return {
         r.contender.precision: [r.operations / s for s in r.training.seconds]
         for r in results
@@ -180,8 +181,25 @@ def machine() -> str:
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor has instructions for bfloat16, quick or not."""
+    """Return whether this processor has instructions for bfloat16, fast or not."""
     return any("bf16" in flag for flag in environment.processor_flags())
+
+
+def command_line(module: str, doc: str | None, out: str) -> argparse.ArgumentParser:
+    """Return a parser with `--out`, which says the default of every option.
+
+    Args:
+        module: What `python -m` runs.
+        doc: Its docstring.
+        out: The page that it writes by default.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=(doc or "").partition("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--out", default=out, help="the page")
+    return parser
 
 
 def origin(module: str, words: Sequence[str] | None = None) -> list[str]:
@@ -191,10 +209,10 @@ def origin(module: str, words: Sequence[str] | None = None) -> list[str]:
         module: What `python -m` was given.
         words: What stood after it; by default as it was typed.
     """
-    given = sys.argv[1:] if words is None else words
+    arguments = sys.argv[1:] if words is None else words
     facts = environment.describe("", "CPU")
     return [
-        f"- command: `{shlex.join(['python', '-m', module, *given])}`",
+        f"- command: `{shlex.join(['python', '-m', module, *arguments])}`",
         f"- commit: {facts['commit']}; {facts['started']}",
         f"- machine: {facts['processor']}, {facts['cpu_count']} cores; {machine()};"
         f" Python {facts['python']}, NumPy {facts['numpy']}",
@@ -215,12 +233,12 @@ def rounds_csv(measured: dict[Row, list[Result]]) -> str:
                 writer.writerow([*head, *[""] * 6, *tail])
             of_peak = shares(result, results)
             for what in ("training", "inference"):
-                turned = getattr(result, what)
-                pairs = zip(turned.seconds, turned.values)
+                turns = getattr(result, what)
+                pairs = zip(turns.seconds, turns.values)
                 for number, (seconds, value) in enumerate(pairs):
                     share = ""
                     if what == "training" and number < len(of_peak):
                         share = f"{of_peak[number]:.4f}"
-                    middle = [what, number + 1, turned.steps, f"{seconds:.6f}"]
+                    middle = [what, number + 1, turns.steps, f"{seconds:.6f}"]
                     writer.writerow([*head, *middle, f"{value:.4f}", share, *tail])
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""A contender is a process of its own that computes while it is told to and waits else.
+"""A contender is a process of its own that computes on order and else waits.
 
 A process, because the backend of Keras cannot be changed within one, and one that
 lives as long as its row, because compiling is not part of a step.
@@ -10,8 +10,6 @@ import importlib
 import multiprocessing
 import os
 import pathlib
-import re
-import resource
 import signal
 import sys
 import time
@@ -22,40 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.memory import peak_memory
+from benchmarks.shapes import DIGITS, FACES, LONG_TOKENS, TEXT_NETWORKS, TOKENS
+
 START_SECONDS = 240.0  # to import and build, and for the step that compiles
 TURN_SECONDS = 600.0
 END_SECONDS = 10.0
-CLASSIFIERS = ("resnet18", "vgg19_bn", "resnet20")  # of images
-TEXT_NETWORKS = ("lstm", "lstm400")
-# What the others learn from, where it is not photos of 32x32x3.
-DIGITS, FACES = ("vae", "convvae", "dcgan"), ("wgan_gp",)
-# Images.
-CLASSES = 100
-LEARNING_RATE = 0.01
-MOMENTUM = 0.9
-WEIGHT_DECAY = 5e-4  # times the weight, in the gradient
-CROP_PADDING = 4  # pixels on each side
-# Texts: the shape of the script of 2021.
-TEXT_CLASSES = 2
-VOCABULARY = 20_000
-TOKENS = 100
-LONG_TOKENS = 400  # of lstm400
-EMBEDDING = 100
-UNITS = (64, 64)
-DROPOUT = 0.5
-ADAM_RATE = 1e-3
-# A VAE and a WGAN-GP: the shapes of the script of 2021, with layer norm in the critic.
-# A convolutional VAE and a DCGAN: those of the recipes on MNIST.
-VAE_UNITS = 128
-LATENT_SIZE = 20
-CONV_FILTERS = (32, 64)
-CONV_UNITS = 256
-NOISE_SIZE = 100
-CRITIC_STEPS = 5  # a step is that many of the critic and one of the generator
-PENALTY = 10.0
-GAN_RATE = 2e-4
-DCGAN_FILTERS = 32
-DCGAN_BETA = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +56,7 @@ class Job:
     Args:
         contender: Who trains.
         network: One of `benchmarks.rounds.NETWORKS`.
-        batch_size: Examples a step.
+        batch_size: Examples per step.
         data: A `.npz` file with `inputs`, images (n, side, side, channels) uint8 or
             tokens (n, length) int32, and `labels` (n,) int32.
         log: A file for what its libraries have to say.
@@ -129,15 +99,15 @@ class TrainingOver(Exception):  # noqa: N818  (it is an order, not a fault)
     """No more steps are wanted: leaves a training loop, wherever it is."""
 
 
-def ask_a_process(name: str, work: Callable[..., None], *given: Any) -> Any:
-    """Call work(pipe, *given) in a new process; return what it sends.
+def ask_a_process(name: str, work: Callable[..., None], *arguments: Any) -> Any:
+    """Call work(pipe, *arguments) in a new process; return what it sends.
 
     Raises:
-        SystemExit: It ended before; `name` says which.
+        SystemExit: If it ended before; `name` says which.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, *given))
+    process = context.Process(target=work, args=(theirs, *arguments))
     process.start()
     theirs.close()  # so that its death closes the pipe
     try:
@@ -151,7 +121,7 @@ def ask_a_process(name: str, work: Callable[..., None], *given: Any) -> Any:
 class Worker:
     """A contender's process, seen from the one that measures."""
 
-    def __init__(self, job: Job):
+    def __init__(self, job: Job) -> None:
         context = multiprocessing.get_context("spawn")
         self.log = job.log
         self.pipe, theirs = context.Pipe()
@@ -160,11 +130,11 @@ class Worker:
         theirs.close()  # so that its death closes the pipe
 
     def introduction(self) -> dict[str, Any]:
-        """Wait until everything is built; return what `Turns.introduce` was given."""
+        """Wait until everything is built; return the arguments of `Turns.introduce`."""
         return self._answer(START_SECONDS)
 
     def train(self, steps: int, limit: float = TURN_SECONDS) -> dict[str, Any]:
-        """Train and return `seconds` a step, the last loss as `value`, the `peak` of
+        """Train and return `seconds` per step, the last loss as `value`, the `peak` of
         its memory in MiB, and a `note`."""
         return self._order("train", steps, limit)
 
@@ -183,14 +153,14 @@ class Worker:
             self.process.terminate()
             self.process.join()
 
-    def _order(self, kind, steps, limit):
+    def _order(self, kind: str, steps: int, limit: float) -> dict[str, Any]:
         try:
             self.pipe.send((kind, steps))
         except OSError:
             raise NotAvailable(self._death()) from None
         return self._answer(limit)
 
-    def _answer(self, limit):
+    def _answer(self, limit: float) -> dict[str, Any]:
         if not self.pipe.poll(limit):
             self.process.terminate()  # it would not see that the pipe is closed
             raise NotAvailable(f"no answer in {limit:.0f} s")
@@ -213,7 +183,7 @@ class Worker:
 class Turns:
     """The other end of the pipe: holds a training loop while others train."""
 
-    def __init__(self, pipe: Connection):
+    def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
         self.kind, self.steps, self.left = "train", 0, 0
         self.started = 0.0
@@ -258,9 +228,8 @@ class Turns:
         """
         self.left -= 1
         if not self.left:
-            self._answer(
-                float(loss), seconds
-            )  # a device that runs behind is waited for
+            # `float` waits for a device that runs behind.
+            self._answer(float(loss), seconds)
             self._wait()
 
     def infer_in_turns(self, batch_size: int) -> None:
@@ -273,7 +242,7 @@ class Turns:
             self._answer(float(np.mean(outputs, dtype=np.float64)))
             self._receive()
 
-    def _answer(self, value, seconds=None):
+    def _answer(self, value: float, seconds: float | None = None) -> None:
         elapsed = (time.perf_counter() - self.started) / self.steps
         self.pipe.send(
             {
@@ -284,28 +253,18 @@ class Turns:
             }
         )
 
-    def _wait(self):
+    def _wait(self) -> None:
         self._receive()
         if self.kind == "infer":
             raise TrainingOver
 
-    def _receive(self):
+    def _receive(self) -> None:
         try:
             self.kind, self.steps = self.pipe.recv()
         except (EOFError, OSError):  # nobody measures any more
             raise SystemExit from None
         self.left = self.steps
         self.started = time.perf_counter()
-
-
-def peak_memory() -> float:
-    """Return the most memory that this process has had resident, in MiB."""
-    try:
-        text = pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
-        return int(re.findall(r"VmHWM:\s+(\d+) kB", text)[0]) / 1024
-    except (OSError, IndexError):
-        unit = 2**20 if sys.platform == "darwin" else 2**10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def choose_backend(backend: str, device: str = "cpu") -> None:

@@ -1,4 +1,4 @@
-"""How Sphinx makes the site: `make site`, or once a language as tools/site.py does.
+"""How Sphinx makes the site: `make site`, or once per language as tools/site.py does.
 
 The English pages lie in docs/, the Chinese ones of the same names in docs/zh/. Each
 language is a build of its own, so that its menus, its search and its `lang` are right.

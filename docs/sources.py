@@ -11,7 +11,9 @@ import html
 import os
 import re
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from pygments import highlight
@@ -33,11 +35,11 @@ logger = logging.getLogger(__name__)
 
 
 class LinksToFiles(SphinxTransform):
-    """Turns what would be downloads into links to pages."""
+    """Links to pages, in place of what would be downloads."""
 
     default_priority = 5
 
-    def apply(self, **_) -> None:
+    def apply(self, **_: Any) -> None:
         """Replace every download of this page."""
         for node in list(self.document.findall(addnodes.download_reference)):
             docname = self.env.docname
@@ -57,11 +59,11 @@ class LinksToFiles(SphinxTransform):
 
 
 class Tidy(SphinxTransform):
-    """Takes out the space that a line's end leaves in Chinese, and code's margin."""
+    """Chinese without the space that a line's end leaves, and code without a margin."""
 
     default_priority = 990
 
-    def apply(self, **_) -> None:
+    def apply(self, **_: Any) -> None:
         """Change the page's texts."""
         for block in self.document.findall(nodes.literal_block):
             if block.get("language", "default") in ("default", "python"):
@@ -87,14 +89,14 @@ class Tidy(SphinxTransform):
 
 
 def site_path(page: Path, transform: SphinxTransform) -> str:
-    """Where a page of docs/ lies, seen from the top of this language's build."""
+    """Return where a page of docs/ lies, seen from the top of this language's build."""
     if transform.config.language == "en":
         return page.as_posix()
     return f"../{page.as_posix()}"
 
 
 def line_of(words: str, file: Path, node: nodes.Node) -> str:
-    """The fragment of the function or class that a link's words name, or nothing."""
+    """Return the fragment of the function or class that a link names, or ""."""
     if not re.fullmatch(r"\w+", words) or file.suffix != ".py":
         return ""
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
@@ -104,7 +106,7 @@ def line_of(words: str, file: Path, node: nodes.Node) -> str:
     return ""
 
 
-def code_pages(app: Sphinx):
+def code_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, str], str]]:
     """Yield a page for each file of the repository that some page links to."""
     formatter = HtmlFormatter(lineanchors="line", wrapcode=True)
     for file in sorted(set().union(*app.env.linked_files.values())):
@@ -119,7 +121,9 @@ def code_pages(app: Sphinx):
         yield f"code/{name}", {"title": title, "body": body}, "page.html"
 
 
-def mark_up(app: Sphinx, what: str, name: str, obj, options, lines: list[str]) -> None:
+def mark_up(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
     """Make reStructuredText of a docstring, which is plain text with `code`.
 
     Its stars and bars are themselves, and a paragraph that is indented is a program.
@@ -147,7 +151,9 @@ def mark_up(app: Sphinx, what: str, name: str, obj, options, lines: list[str]) -
     lines[:] = marked
 
 
-def add_language_link(app: Sphinx, page: str, template: str, context: dict, doctree):
+def add_language_link(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
     """Put the other language's page above a page, if it is one of Markdown."""
     if doctree is None:
         return
@@ -168,8 +174,8 @@ def measured(app: Sphinx, docname: str, source: list[str]) -> None:
             source[0] = source[0].replace(block, "尚未测量。")
 
 
-def forget(app: Sphinx, env, docname: str) -> None:
-    """Drop what is known of a page that is read anew."""
+def forget(app: Sphinx, env: Any, docname: str) -> None:
+    """Drop the links of a page that is read anew."""
     env.linked_files.pop(docname, None)
 
 
@@ -179,8 +185,8 @@ def begin(app: Sphinx) -> None:
         app.env.linked_files = {}
 
 
-def setup(app: Sphinx) -> dict:
-    """Tell Sphinx of all this."""
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register all this with Sphinx."""
     app.add_transform(LinksToFiles)
     app.add_transform(Tidy)
     app.connect("builder-inited", begin)

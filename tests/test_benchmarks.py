@@ -1,4 +1,4 @@
-"""The benchmark runs and writes its table; it says nothing of who is quicker."""
+"""The benchmark runs and writes its table; it says nothing of who is faster."""
 
 import csv
 import importlib.util
@@ -82,16 +82,16 @@ def test_an_unknown_row_or_contender_is_named_with_the_nearest_one():
 
 
 def test_a_machine_without_a_gpu_is_refused_in_one_line(tmp_path):
-    found = run_benchmarks("--device", "gpu", PATH=str(tmp_path))
-    assert found.returncode == 2
-    assert found.stderr.splitlines()[-1].endswith("nvidia-smi finds none.")
+    done = run_benchmarks("--device", "gpu", PATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("nvidia-smi finds none.")
 
 
 def result(name, *seconds, precision="float32", operations=0.0, note=""):
-    from benchmarks.table import Result, Turned
+    from benchmarks.table import Result, Turns
     from benchmarks.worker import Contender
 
-    training = Turned(1, list(seconds), [0.0] * len(seconds))
+    training = Turns(1, list(seconds), [0.0] * len(seconds))
     contender = Contender(name, "", "", precision)
     return Result(contender, training, operations=operations, note=note)
 
@@ -99,14 +99,14 @@ def result(name, *seconds, precision="float32", operations=0.0, note=""):
 def test_rows_that_miss_their_target_stand_first_with_the_reason(monkeypatch):
     from benchmarks import page, table
 
-    quick = [
+    fast = [
         result("ours-jax-float32", 1.0, 1.0),
         result("ours-torch-float32", 8.0, 8.0),
         result("keras2021-float32", 6.0, 8.0),
         result("pytorch-eager-float32", 1.0, 1.5),
     ]
     slow = [result("ours-jax-float32", 1.0), result("pytorch-eager-float32", 0.5)]
-    measured = {table.Row("vae", 512): quick, table.Row("dcgan", 64): slow}
+    measured = {table.Row("vae", 512): fast, table.Row("dcgan", 64): slow}
     monkeypatch.setitem(table.REASONS, "dcgan-64", "it waits.")
     monkeypatch.setitem(table.REASONS, "vae-512", "unseen.")
     text = page.summary([page.outcome(*each) for each in measured.items()])
@@ -119,7 +119,7 @@ def test_rows_that_miss_their_target_stand_first_with_the_reason(monkeypatch):
     assert "- dcgan-64: it waits." in text
     assert "unseen" not in text
     # Nothing to compare with is no target met.
-    assert not page.outcome(table.Row("vae", 512), quick[:2]).met
+    assert not page.outcome(table.Row("vae", 512), fast[:2]).met
 
 
 def test_the_share_of_the_peak_is_taken_in_the_same_precision_and_round():
@@ -179,7 +179,7 @@ def test_operations_of_a_step_match_their_count_by_hand():
 
 def test_the_peak_of_memory_has_seen_what_was_freed_since():
     program = (
-        "import numpy; from benchmarks.worker import peak_memory;"
+        "import numpy; from benchmarks.memory import peak_memory;"
         "before = peak_memory(); numpy.ones(100 * 2**20, 'uint8');"
         "print(peak_memory() - before)"
     )
@@ -281,6 +281,6 @@ def test_folders_are_compared_round_by_round(monkeypatch, tmp_path):
 
 
 def test_a_folder_without_images_is_not_raced(tmp_path):
-    found = run_benchmarks(str(tmp_path), module="benchmarks.folders")
-    assert found.returncode == 2
-    assert "must hold images (.jpg, .jpeg, .png)" in found.stderr
+    done = run_benchmarks(str(tmp_path), module="benchmarks.folders")
+    assert done.returncode == 2
+    assert "must hold images (.jpg, .jpeg, .png)" in done.stderr

@@ -27,6 +27,13 @@ def call(*arguments, folder=None, stdin=None, **environment):
     )
 
 
+def python(code, **environment):
+    """Run a program in a process of its own."""
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, **environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Return a folder of JPEG files of three classes that nobody prepared."""
@@ -59,11 +66,9 @@ def run_folder(photos, tmp_path_factory):
 
 
 def test_a_folder_of_photos_trains_and_the_output_says_what_was_adapted(run_folder):
-    _, said = run_folder
-    assert "16x16x3" in said
-    assert "3 classes" in said
-    assert "set aside as test" in said
-    assert "validation" in said
+    _, notes = run_folder
+    for words in ("16x16x3", "3 classes", "set aside as test", "validation"):
+        assert words in notes
 
 
 def test_the_test_split_is_judged_and_counted(run_folder):
@@ -71,7 +76,7 @@ def test_the_test_split_is_judged_and_counted(run_folder):
     result = call("evaluate", run, "--json")
     assert result.returncode == 0, result.stderr
     metrics = json.loads(result.stdout)
-    assert metrics["examples"] == 9  # 20 % of 14 a class, rounded
+    assert metrics["examples"] == 9  # 20 % of 14 per class, rounded
     assert metrics["top1"] > 0.8
     table = call("evaluate", run, "--split", "validation")
     assert "top1" in table.stdout
@@ -118,10 +123,12 @@ def test_the_report_is_written_again(run_folder):
     assert "bleu <b>" not in page
 
 
-def test_list_shows_networks_recipes_and_data():
-    shown = call("list").stdout
+def test_list_shows_networks_by_their_kinds_recipes_and_data():
+    page = call("list").stdout
     for word in ("vgg19_bn", "resnet152", "resnet110", "resnet20-digits", "cifar100"):
-        assert word in shown
+        assert word in page
+    for heading, first in (("classifiers", "vgg11"), ("VAEs", "vae"), ("GANs", "gan")):
+        assert re.search(rf"^{heading}\n  {first}\b", page, re.M)
 
 
 @pytest.mark.parametrize("word", ["list", "--help"])
@@ -131,26 +138,22 @@ def test_list_and_help_start_no_backend_and_read_no_images(word):
         "slow = {'keras', 'tensorflow', 'jax', 'torch', 'numpy', 'cv2', 'PIL'}; "
         "bad = slow & set(sys.modules); sys.exit(str(bad) if bad else 0)"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True
-    )
+    result = python(code)
     assert result.returncode == 0, result.stderr
 
 
 def test_keras_starts_without_what_it_can_do_without_and_that_is_there_later():
     code = """if True:
         import sys
-        from classicnets import cli
+        from classicnets.cli.backend import start_backend
 
-        with cli._backend(None):
-            import keras
+        start_backend()
+        import keras
         slow = {"jax", "pandas", "sklearn"} - {keras.config.backend()}
         assert not slow & set(sys.modules), slow & set(sys.modules)
         from sklearn.datasets import load_digits
     """
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True
-    )
+    result = python(code)
     assert result.returncode == 0, result.stderr
 
 
@@ -158,21 +161,15 @@ def test_the_backend_that_keras_is_set_to_in_its_file_is_not_hidden(tmp_path):
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     code = """if True:
         import sys
-        from classicnets import cli
+        from classicnets.cli.backend import backend_name
         from classicnets.runs import environment
 
-        assert cli._chosen(None) == "jax"
+        assert backend_name() == "jax"
         with environment.lean_imports():
             assert "jax" not in sys.modules
             assert sys.modules["pandas"] is None
     """
-    setting = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": ""}
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, **setting},
-        capture_output=True,
-        text=True,
-    )
+    result = python(code, KERAS_HOME=str(tmp_path), KERAS_BACKEND="")
     assert result.returncode == 0, result.stderr
 
 
@@ -199,7 +196,7 @@ def test_data_are_prepared_once(photos, tmp_path):
     assert files == {path: path.stat().st_mtime_ns for path in cache.rglob("*.npy")}
 
 
-def test_a_terminated_training_says_how_to_go_on(tmp_path):
+def test_a_terminated_training_run_says_how_to_go_on(tmp_path):
     endless = ["--set", "epochs=100000", "--set", "batch_size=256"]
     command = [*COMMAND, "train", "vae-digits", "--name", "v", *endless]
     history = tmp_path / "runs" / "v-0" / "history.csv"
@@ -208,13 +205,14 @@ def test_a_terminated_training_says_how_to_go_on(tmp_path):
             assert process.poll() is None
             time.sleep(0.1)
         process.terminate()
-        said = process.stderr.read().decode().splitlines()[-1]
+        message = process.stderr.read().decode().splitlines()[-1]
     assert process.returncode == 143
-    went_on = re.fullmatch(
-        r"classicnets: stopped after [\d,]+ steps; go on with: classicnets (.*)", said
+    advice = re.fullmatch(
+        r"classicnets: stopped after [\d,]+ steps; go on with: classicnets (.*)",
+        message,
     )
-    assert went_on[1] == "resume runs/v-0"
-    refused = call(*went_on[1].split(), "--set", "seed=1", folder=tmp_path)
+    assert advice[1] == "resume runs/v-0"
+    refused = call(*advice[1].split(), "--set", "seed=1", folder=tmp_path)
     assert refused.returncode == 2
     assert "seed is 1, was 0" in refused.stderr
     assert list((tmp_path / "runs" / "v-0" / "checkpoints").glob("step-*"))
@@ -260,7 +258,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_backend_that_is_not_installed_is_said_with_its_cure(tmp_path):
+def test_a_backend_that_is_not_installed_is_named_with_its_cure():
     # A file that hides the installed package is what an uninstalled one looks like.
     code = (
         "import sys, importlib.util as u; real = u.find_spec; "
@@ -268,9 +266,7 @@ def test_a_backend_that_is_not_installed_is_said_with_its_cure(tmp_path):
         "import classicnets.cli as c; "
         "sys.argv[1:] = ['train', 'resnet20-digits', '--backend', 'jax']; c.main()"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
-    )
+    result = python(code)
     assert result.returncode == 2
     assert "pip install 'classicnets[jax]'" in result.stderr
 
@@ -279,9 +275,9 @@ def test_a_backend_that_is_not_installed_is_said_with_its_cure(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def heap(tmp_path_factory):
+def pool(tmp_path_factory):
     """Return a folder of 30 pictures without labels, some in a subfolder."""
-    folder = tmp_path_factory.mktemp("heap") / "my pictures"
+    folder = tmp_path_factory.mktemp("pool") / "my pictures"
     (folder / "more").mkdir(parents=True)
     random = np.random.default_rng(0)
     for number in range(30):
@@ -292,10 +288,10 @@ def heap(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def vae_run(heap, tmp_path_factory):
+def vae_run(pool, tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
     result = call(
-        *("train", "vae-digits", "--data", heap, "--set", "epochs=2"),
+        *("train", "vae-digits", "--data", pool, "--set", "epochs=2"),
         *("--set", "image_size=16", "--set", "batch_size=8"),
         folder=folder,
     )
@@ -309,22 +305,24 @@ def size_of(path):
         return image.size
 
 
-def test_samples_and_ways_between_them_are_drawn(vae_run):
+def test_samples_and_paths_between_them_are_drawn(vae_run):
     folder, run = vae_run
     drawn = call("sample", run, "-n", 6, "--seed", 3, folder=folder)
     assert drawn.returncode == 0, drawn.stderr
     assert drawn.stdout.strip().endswith("samples/sample-3.png")
     three_columns = size_of(drawn.stdout.strip())
-    ways = call("interpolate", run, "-n", 2, "--steps", 3, "-o", "w.png", folder=folder)
-    assert ways.stdout.strip() == "w.png"
+    paths = call(
+        "interpolate", run, "-n", 2, "--steps", 3, "-o", "w.png", folder=folder
+    )
+    assert paths.stdout.strip() == "w.png"
     assert size_of(folder / "w.png") == three_columns
 
 
-def test_pictures_are_given_back(vae_run, heap):
+def test_pictures_are_reconstructed(vae_run, pool):
     folder, run = vae_run
-    one = call("reconstruct", run, heap / "0.png", "-o", "one.png", folder=folder)
+    one = call("reconstruct", run, pool / "0.png", "-o", "one.png", folder=folder)
     assert one.returncode == 0, one.stderr
-    some = call("reconstruct", run, heap, "-o", "some.png", folder=folder)
+    some = call("reconstruct", run, pool, "-o", "some.png", folder=folder)
     assert some.returncode == 0, some.stderr
     assert size_of(folder / "some.png")[0] > size_of(folder / "one.png")[0]
 
@@ -333,15 +331,15 @@ def test_the_evaluation_says_what_it_measured(vae_run):
     folder, run = vae_run
     result = call("evaluate", run, folder=folder)
     assert result.returncode == 0, result.stderr
-    told = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
-    assert told["examples"] == "6"
-    assert float(told["elbo"]) == pytest.approx(
-        float(told["reconstruction"]) + float(told["kl"]), abs=1e-3
+    scores = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert scores["examples"] == "6"
+    assert float(scores["elbo"]) == pytest.approx(
+        float(scores["reconstruction"]) + float(scores["kl"]), abs=1e-3
     )
 
 
-def test_a_heap_is_prepared_without_labels(heap, tmp_path):
-    arguments = ("data", "prepare", heap, "--image-size", 16)
+def test_a_pool_is_prepared_without_labels(pool, tmp_path):
+    arguments = ("data", "prepare", pool, "--image-size", 16)
     result = call(*arguments, "--unlabelled", CLASSICNETS_CACHE=str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert "classes" not in result.stdout
@@ -367,13 +365,11 @@ def test_a_wrong_wish_for_images_is_one_line_and_exit_code_2(message, vae_run):
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("chosen", [None, "0"])
-def test_tensorflow_convolves_by_onednn_unless_told_otherwise(chosen):
-    environment = {k: v for k, v in os.environ.items() if k != ONEDNN}
-    if chosen:
-        environment[ONEDNN] = chosen
-    code = f"import classicnets, os; print(os.environ[{ONEDNN!r}])"
-    result = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-    )
-    assert result.stdout.strip() == (chosen or "1")
+@pytest.mark.parametrize("setting", [None, "0"])
+def test_tensorflow_convolves_by_onednn_unless_set_otherwise(setting):
+    code = f"import os; os.environ.pop({ONEDNN!r}, None); import classicnets; "
+    if setting:
+        code = "import os, classicnets; "
+    code += f"print(os.environ[{ONEDNN!r}])"
+    result = python(code, **({ONEDNN: setting} if setting else {}))
+    assert result.stdout.strip() == (setting or "1")

@@ -263,6 +263,35 @@ def test_printed_python_is_python_and_names_what_there_is(path, text):
                 assert hasattr(cn, node.attr), node.attr
 
 
+# -- what pages point to ---------------------------------------------------------------
+
+
+def test_every_link_to_a_file_leads_to_one():
+    for path in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)", path.read_text("utf-8")):
+            if not re.match(r"\w+:", target):
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_every_name_of_the_library_in_a_page_is_one():
+    for path in PAGES:
+        for name in re.findall(r"\bclassicnets(?:\.\w+)+", path.read_text("utf-8")):
+            assert is_there(name), f"{path.name}: {name}"
+
+
+def is_there(name):
+    """Return whether a dotted name is a module's, or an attribute of one."""
+    module, *rest = name.split(".")
+    for word in rest:
+        module += f".{word}"
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError:
+            home, _, attribute = module.rpartition(".")
+            return hasattr(importlib.import_module(home), attribute)
+    return True
+
+
 # -- the page on adding a network ------------------------------------------------------
 
 

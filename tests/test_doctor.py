@@ -22,7 +22,7 @@ def draw(folder, count):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number:03}.png")
 
 
-def said(path):
+def answer(path):
     """Return the line on a file or folder, and whether it can be trained on."""
     (line,), well = doctor.examine_data([str(path)])
     assert line.startswith(f"data {path}: ")
@@ -33,7 +33,7 @@ def test_a_folder_of_classes_is_counted_and_some_of_it_read(tmp_path):
     draw(tmp_path / "ant", 150)
     draw(tmp_path / "bee", 50)
     (tmp_path / "bee" / "notes.md").write_text("")
-    line, well = said(tmp_path)
+    line, well = answer(tmp_path)
     assert well
     assert line.startswith("200 images of 2 classes, 100 of them read; 1 files in")
 
@@ -44,22 +44,22 @@ def test_images_that_cannot_be_decoded_are_named(broken, well, tmp_path):
     draw(tmp_path / "bee", 50)
     for number in range(broken):
         (tmp_path / "bee" / f"{number:03}.png").write_bytes(b"no picture")
-    line, found = said(tmp_path)
-    assert found == well
+    line, readable = answer(tmp_path)
+    assert readable == well
     assert f"{broken} of 100" in line
     assert "bee/000.png: it is no JPEG" in line
 
 
-def test_an_empty_class_folder_and_a_heap_serve_without_labels_only(tmp_path):
+def test_an_empty_class_folder_and_a_flat_folder_serve_without_labels_only(tmp_path):
     draw(tmp_path / "classes" / "ant", 4)
     draw(tmp_path / "classes" / "bee", 4)
     (tmp_path / "classes" / "cow").mkdir()
-    line, well = said(tmp_path / "classes")
+    line, well = answer(tmp_path / "classes")
     assert well
     assert "8 images, 8 of them read; without labels only: every class folder" in line
     assert f"{tmp_path / 'classes' / 'cow'} has none" in line
-    draw(tmp_path / "heap", 5)
-    line, well = said(tmp_path / "heap")
+    draw(tmp_path / "flat", 5)
+    line, well = answer(tmp_path / "flat")
     assert well
     assert "5 images, 5 of them read; without labels only" in line
 
@@ -69,9 +69,9 @@ def test_a_folder_of_texts_is_read_too(tmp_path):
         (tmp_path / name).mkdir()
         for number in range(4):
             (tmp_path / name / f"{number}.txt").write_text("a word")
-    assert said(tmp_path) == ("8 texts of 2 classes, 8 of them read", True)
+    assert answer(tmp_path) == ("8 texts of 2 classes, 8 of them read", True)
     (tmp_path / "bad" / "0.txt").write_bytes(b"\xff\xfe\xff")
-    line, well = said(tmp_path)
+    line, well = answer(tmp_path)
     assert not well
     assert "bad/0.txt: it is not UTF-16" in line
 
@@ -79,14 +79,14 @@ def test_a_folder_of_texts_is_read_too(tmp_path):
 def test_tables_are_read(tmp_path):
     path = tmp_path / "reviews.csv"
     path.write_text("text,label\nfine,1\npoor,0\nfair,1\n")
-    assert said(path) == ("3 texts of 2 classes", True)
+    assert answer(path) == ("3 texts of 2 classes", True)
     path.write_text("text,label\nfine,1\npoor\n")
-    line, well = said(path)
+    line, well = answer(path)
     assert not well
     assert "cannot be trained on: every row of" in line
     path = tmp_path / "reviews.parquet"
     path.write_bytes(b"PAR1 and no more")
-    assert "must be Parquet, it is broken" in said(path)[0]
+    assert "must be Parquet, it is broken" in answer(path)[0]
 
 
 @pytest.mark.parametrize(
@@ -103,16 +103,16 @@ def test_tables_are_read(tmp_path):
     ],
     ids=["whole", "labels", "channels", "values", "objects"],
 )
-def test_arrays_that_are_wrong_are_told(changes, message, tmp_path):
+def test_arrays_that_are_wrong_are_named(changes, message, tmp_path):
     path = tmp_path / "set.npz"
     np.savez(path, **(GOOD | changes))
-    line, well = said(path)
+    line, well = answer(path)
     assert re.search(message, line)
     assert well == (not changes or "without labels" in message)
 
 
 @pytest.mark.parametrize("place", [0.25, 0.9])
-def test_a_damaged_archive_is_told_even_if_only_its_test_is_hit(place, tmp_path):
+def test_a_damaged_archive_is_named_even_if_only_its_test_is_hit(place, tmp_path):
     path = tmp_path / "set.npz"
     noise = np.random.default_rng(0).integers(256, size=(24, 8, 8, 3), dtype=np.uint8)
     np.savez(
@@ -122,7 +122,7 @@ def test_a_damaged_archive_is_told_even_if_only_its_test_is_hit(place, tmp_path)
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= 1
     path.write_bytes(content)
-    line, well = said(path)
+    line, well = answer(path)
     assert not well
     assert "it is broken: Bad CRC-32" in line
 
@@ -139,16 +139,16 @@ def test_without_a_path_the_named_sets_and_the_folder_are_examined(
     (tmp_path / "cifar10.npz").write_bytes(b"")
     lines, well = doctor.examine_data([])
     assert not well
-    told = dict(line.removeprefix("data ").split(": ", 1) for line in lines)
-    assert told.pop("mnist").startswith(f"{tmp_path / 'mnist.npz'}: images of 8x8x3")
-    assert "must be a .npz file, it is empty" in told.pop("cifar10")
-    assert told.pop(f"{tmp_path / 'own.npz'}").endswith("3 classes")
-    assert told.pop(f"{tmp_path / 'photos'}").startswith("8 images of 2 classes")
+    lines = dict(line.removeprefix("data ").split(": ", 1) for line in lines)
+    assert lines.pop("mnist").startswith(f"{tmp_path / 'mnist.npz'}: images of 8x8x3")
+    assert "must be a .npz file, it is empty" in lines.pop("cifar10")
+    assert lines.pop(f"{tmp_path / 'own.npz'}").endswith("3 classes")
+    assert lines.pop(f"{tmp_path / 'photos'}").startswith("8 images of 2 classes")
     names = ("fashion_mnist", "cifar100", "imdb")
-    assert told == dict.fromkeys(names, "will be downloaded")
+    assert lines == dict.fromkeys(names, "will be downloaded")
 
 
-def test_a_data_folder_that_is_none_is_told(tmp_path, monkeypatch):
+def test_a_data_folder_that_is_none_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("CLASSICNETS_DATA", str(tmp_path / "none"))
     lines, well = doctor.examine_data([])
     assert lines == [f"CLASSICNETS_DATA is {tmp_path / 'none'}, which is not a folder"]

@@ -86,37 +86,37 @@ def test_networks_of_a_run_take_and_give_raw_pixels(vae, gan):
     decoded = ops.convert_to_numpy(Run(vae.path).load("decoder")(codes))
     generator = Run(gan.path).load("generator")
     noise = np.zeros((5, generator.input_shape[-1]), "float32")
-    made = ops.convert_to_numpy(generator(noise))
-    for images in (decoded, made):
+    generated = ops.convert_to_numpy(generator(noise))
+    for images in (decoded, generated):
         assert images.shape == (5, 8, 8, 1)
         assert images.dtype == np.uint8
     assert Run(gan.path).load("critic")(pixels).shape == (5, 1)
 
 
 def test_the_evaluation_of_a_vae_agrees_with_its_training(vae):
-    """By other code, on the saved file."""
-    found = vae.metrics["validation"]
+    metrics = vae.metrics["validation"]
     best = min(row["validation_loss"] for row in vae.history)
-    assert found["elbo"] == pytest.approx(best, rel=1e-3)
-    assert found["elbo"] == pytest.approx(found["reconstruction"] + found["kl"])
-    assert found["examples"] == 145
+    assert metrics["elbo"] == pytest.approx(best, rel=1e-3)
+    terms = metrics["reconstruction"] + metrics["kl"]
+    assert metrics["elbo"] == pytest.approx(terms)
+    assert metrics["examples"] == 145
 
 
 def test_the_importance_weighted_likelihood_is_tighter_than_the_elbo(tmp_path):
     run = cn.train(
         "vae-digits", runs=tmp_path, verbose=False, **VAE | {"binarize": True}
     )
-    found = run.evaluate()
-    assert found["examples"] == 359
-    assert found["importance_samples"] == 100
-    assert 0 < found["nll"] < found["elbo"]
+    metrics = run.evaluate()
+    assert metrics["examples"] == 359
+    assert metrics["importance_samples"] == 100
+    assert 0 < metrics["nll"] < metrics["elbo"]
 
 
 def test_a_gan_is_judged_against_as_many_real_images(gan):
-    found = gan.evaluate()
-    assert found["examples"] == found["real_examples"] == 359
-    assert 0 <= found["fid_floor"] < found["fid"]
-    assert found["kid_floor"] < found["kid"]
+    metrics = gan.evaluate()
+    assert metrics["examples"] == metrics["real_examples"] == 359
+    assert 0 <= metrics["fid_floor"] < metrics["fid"]
+    assert metrics["kid_floor"] < metrics["kid"]
 
 
 def test_the_same_seed_draws_the_same_images(gan):
@@ -148,7 +148,7 @@ def test_beta_rises_from_nothing_to_its_weight(tmp_path):
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory):
-    """40 pictures of 8x8, half of them white."""
+    """Return the path of 40 pictures of 8x8, half of them white."""
     images = np.zeros((40, 8, 8, 1), np.uint8)
     images[::2] = 255
     path = tmp_path_factory.mktemp("squares") / "squares.npz"
@@ -161,7 +161,6 @@ def task_of(source, **changes):
     from classicnets import data
 
     values = {
-        "task": "generate",
         "network": "dcgan",
         "data": str(source),
         "epochs": 1,
@@ -171,12 +170,12 @@ def task_of(source, **changes):
         "network_options": {"filters": 2, "latent_size": 3, "normalization": "none"},
         **changes,
     }
-    chosen = recipe.build(values)
+    settings = recipe.build(values)
     splits = data.load(str(source), labelled=False)
     pair = networks.create_pair(
-        chosen.network, splits.input_shape, **chosen.network_options
+        settings.network, splits.input_shape, **settings.network_options
     )
-    return Generate(pair, chosen, splits)
+    return Generate(pair, settings, splits)
 
 
 def take_steps(task, rows=2):
@@ -237,10 +236,10 @@ WRONG = {
     },
     "is for the task reconstruct": {"network": "vae", "network_options": {}},
     "must be one of wgan_gp, gan": {"objective": "bernoulli"},
-    "mixup is for classifiers": {"mixup": 0.2},
-    "a GAN has none": {"early_stopping": 3},
+    "mixup is for a classifier, wgan_gp is a GAN": {"mixup": 0.2},
+    "early_stopping is for a classifier or an autoencoder": {"early_stopping": 3},
     "has no option": {"network_options": {"depth": 3}},
-    "weights and freeze are for classifiers": {"weights": "x.keras"},
+    "weights is for a classifier, wgan_gp is a GAN": {"weights": "x.keras"},
 }
 
 

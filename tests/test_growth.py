@@ -1,4 +1,4 @@
-"""Growth is measured on what is made for it, and told as it is."""
+"""Growth is measured on what is made for it, and reported as it is."""
 
 import csv
 import math
@@ -10,7 +10,7 @@ from PIL import Image
 from benchmarks import growth, growth_page
 from benchmarks.growth_page import MIB, Point, Series
 
-SERIES = Series("pixels", "pixels an image", "squares", (1, 10, 100))
+SERIES = Series("pixels", "pixels per image", "squares", (1, 10, 100))
 
 
 def point(x, seconds, memory=100 * MIB):
@@ -42,7 +42,7 @@ def test_a_page_of_growth_has_its_table_its_points_and_its_picture(tmp_path):
     assert "](pictures/growth.svg)" in text
     assert "| 100 | 150 | 3.00 | 1.5e+11 | 1,000 | 50 | 1.00 | 2.00 |" in text
     slope = math.log10(150 / 0.5) / 2
-    assert re.search(rf"\| pixels an image \| {slope:.2f} \|", text)
+    assert re.search(rf"\| pixels per image \| {slope:.2f} \|", text)
     with out.with_suffix(".csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["x"] for row in rows] == ["1", "10", "100"]

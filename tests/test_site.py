@@ -2,11 +2,13 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "tools"))  # figures.py imports drawing.py
 
 
 def tool(name):
@@ -82,8 +84,8 @@ def test_dead_links_and_missing_pictures_are_found(tmp_path):
         '<a href="there.html#gone"></a><a href="gone.html"></a>'
         '<img src="gone.png"><script src="https://example.org/x.js"></script>'
     )
-    found = site.broken(tmp_path)
-    assert [line.split(" ")[1] for line in found] == [
+    complaints = site.broken(tmp_path)
+    assert [line.split(" ")[1] for line in complaints] == [
         "there.html#gone",
         "gone.html",
         "gone.png",

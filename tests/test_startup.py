@@ -30,7 +30,7 @@ def test_what_is_written_counts_without_its_colours():
         startup.seconds_of(program("print('0/300 steps')"), seen)
 
 
-def test_a_command_that_fails_is_told_with_what_it_wrote():
+def test_a_command_that_fails_is_reported_with_what_it_wrote():
     with pytest.raises(SystemExit, match="what is wrong"):
         startup.seconds_of(program("raise SystemExit('what is wrong')"))
 

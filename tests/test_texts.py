@@ -48,9 +48,9 @@ def test_what_was_taught_is_known(finished):
 
 
 def test_a_sentence_is_classified(finished):
-    found = cn.predict(finished, ["What a SPLENDID film!", "so dull.", ""], top=1)
-    assert [result["input"] for result in found][2] == ""
-    names = [result["classes"][0]["name"] for result in found]
+    results = cn.predict(finished, ["What a SPLENDID film!", "so dull.", ""], top=1)
+    assert [result["input"] for result in results][2] == ""
+    names = [result["classes"][0]["name"] for result in results]
     assert names[:2] == ["splendid", "dull"]
 
 
@@ -98,8 +98,8 @@ def test_chinese_is_read_by_its_characters(tmp_path, tiny_texts):
     source = tiny_texts(("这部电影很好看", "非常无聊"), train=240, test=20)
     run = train(tmp_path, source, epochs=10)
     assert run.evaluate()["top1"] > 0.9
-    found = cn.predict(run, ["真好看"], top=1)
-    assert found[0]["classes"][0]["name"] == "这部电影很好看"
+    results = cn.predict(run, ["真好看"], top=1)
+    assert results[0]["classes"][0]["name"] == "这部电影很好看"
 
 
 def test_other_data_are_judged_with_the_words_of_the_run(finished, tiny_texts):
@@ -127,8 +127,8 @@ def test_commands_take_a_text_a_file_and_lines(finished, tmp_path):
     inputs = ("-", "review.txt", "--text", "splendid", "--json", "--top", "1")
     done = predict(*inputs, lines="dull\n\nsplendid\n")
     assert done.returncode == 0, done.stderr
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(each["input"], each["classes"][0]["name"]) for each in found] == [
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(each["input"], each["classes"][0]["name"]) for each in results] == [
         ("splendid", "splendid"),
         ("dull", "dull"),
         ("splendid", "splendid"),
@@ -136,7 +136,7 @@ def test_commands_take_a_text_a_file_and_lines(finished, tmp_path):
     ]
     done = predict("broken.txt", "review.txt")
     assert done.returncode == 2
-    assert "broken.txt is no text: it is not UTF-8 at byte 3" in done.stderr
+    assert "broken.txt is not a text: it is not UTF-8 at byte 3" in done.stderr
     assert "review.txt  dull" in done.stdout
     assert predict().returncode == 2
 
@@ -168,8 +168,8 @@ def test_windows_show_the_whole_of_longer_texts(tmp_path):
     lines += ["n00 n01,b,train"] * 8 + ["n00,a,test", "n01,b,test"] * 4
     source.write_text("\n".join(lines))
     splits = data.load(str(source), max_tokens=10, validation_fraction=0.2)
-    chosen = recipe.build(SMALL | {"data": str(source), "random_windows": 0.75})
-    inputs = Tokens(chosen, splits.train)
+    settings = recipe.build(SMALL | {"data": str(source), "random_windows": 0.75})
+    inputs = Tokens(settings, splits.train)
     words = splits.tokenizer.get_vocab()
     name = {number: word for word, number in words.items()}
     firsts, shorts = [], set()
@@ -186,9 +186,9 @@ def test_windows_show_the_whole_of_longer_texts(tmp_path):
                 shorts.add(" ".join(read))
     assert shorts == {"n00 n01"}
     assert set(firsts) == set(range(21))
-    kept = np.mean([first == 20 for first in firsts])
+    share = np.mean([first == 20 for first in firsts])
     expected = 0.25 + 0.75 / 21
-    assert kept == pytest.approx(expected, abs=4 * (0.25 / len(firsts)) ** 0.5)
+    assert share == pytest.approx(expected, abs=4 * (0.25 / len(firsts)) ** 0.5)
     same = inputs.draws(1, 3)["window"]
     np.testing.assert_array_equal(inputs.draws(1, 3)["window"], same)
 
@@ -220,8 +220,8 @@ def test_results_come_in_the_order_of_the_texts():
     tokens = np.zeros((7, 8), "int32")
     for row, length in enumerate((8, 1, 3, 2, 7, 5, 4)):
         tokens[row, :length] = row + 1
-    found = in_batches(lambda batch: batch.max(axis=1), tokens, 3)
-    np.testing.assert_array_equal(found, np.arange(7) + 1)
+    largest = in_batches(lambda batch: batch.max(axis=1), tokens, 3)
+    np.testing.assert_array_equal(largest, np.arange(7) + 1)
 
 
 @pytest.mark.parametrize(
@@ -259,9 +259,9 @@ def test_without_fast_kernels_the_scores_are_the_same(tmp_path, tiny_texts):
     splits = data.load(tiny_texts(), max_tokens=16)
     keras.utils.set_random_seed(0)
     network = cn.create("lstm", (None,), 2, units=(6, 5), **splits.network_options)
-    found = []
+    scores = []
     for fast in (True, False):
         settings = recipe.build(SMALL | {"data": "x", "fast_kernels": fast})
         task = Classify(network, settings, splits)
-        found.append(task.logits(splits.train.inputs))
-    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+        scores.append(task.logits(splits.train.inputs))
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)

@@ -18,11 +18,11 @@ LABELS = np.arange(12) % 4
 
 @pytest.fixture
 def ways():
-    """A network by the functional way, one by the subclass's, of the same weights."""
+    """Return a functional network and a subclass, of the same weights."""
     keras.utils.set_random_seed(0)
     functional = three_ways.functional((8, 8, 3), 4)
     subclass = three_ways.Subclass(4)
-    subclass(IMAGES[:1])  # it has no weights before it has seen an image
+    subclass(IMAGES[:1])  # it has no weights before its first image
     copy(functional, subclass)
     return functional, subclass
 
@@ -37,8 +37,8 @@ def copy(source, target):
 
 def weights(network):
     names = ("conv1", "norm1", "conv2", "norm2", "logits")
-    found = [getattr(network, n, None) or network.get_layer(n) for n in names]
-    return [value for layer in found for value in layer.get_weights()]
+    layers = [getattr(network, n, None) or network.get_layer(n) for n in names]
+    return [value for layer in layers for value in layer.get_weights()]
 
 
 def test_the_outputs_are_the_same(ways):
@@ -63,8 +63,8 @@ def test_steps_of_training_leave_the_same_weights(ways):
     moved = [np.abs(a - b).max() for a, b in zip(start, weights(functional))]
     assert min(moved) > 0  # batch norm's statistics too
     for other in (subclass, own):
-        for expected, found in zip(weights(functional), weights(other), strict=True):
-            np.testing.assert_allclose(found, expected, atol=1e-5)
+        for expected, value in zip(weights(functional), weights(other), strict=True):
+            np.testing.assert_allclose(value, expected, atol=1e-5)
 
 
 def test_each_way_is_saved_and_opened(ways, tmp_path):
@@ -78,6 +78,6 @@ def test_each_way_is_saved_and_opened(ways, tmp_path):
         )
 
 
-def test_a_subclass_has_no_weights_before_it_has_seen_an_image():
+def test_a_subclass_has_no_weights_before_its_first_image():
     assert three_ways.Subclass(4).weights == []
     assert three_ways.functional((8, 8, 3), 4).weights != []

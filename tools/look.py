@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -42,14 +43,14 @@ new Promise(answer => {
 class Browser:
     """A headless Chromium, spoken to over a pipe."""
 
-    def __init__(self, program: str, profile: str):
-        here, theirs = os.pipe(), os.pipe()
+    def __init__(self, program: str, profile: str) -> None:
+        ours, theirs = os.pipe(), os.pipe()
         arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
         arguments += ["--remote-debugging-pipe", f"--user-data-dir={profile}"]
         arguments += ["--allow-file-access-from-files"]
 
         def take_pipes() -> None:  # Chromium reads from 3 and writes to 4
-            ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (here[0], theirs[1])]
+            ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (ours[0], theirs[1])]
             for number, end in enumerate(ends, start=3):
                 os.dup2(end, number)
 
@@ -60,22 +61,26 @@ class Browser:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        os.close(here[0])
+        os.close(ours[0])
         os.close(theirs[1])
-        self._write, self._read = here[1], theirs[0]
+        self._write, self._read = ours[1], theirs[0]
         self._rest, self._number = b"", 0
         self.complaints: list[str] = []
-        self._session = None
+        self._session: str | None = None
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         attached = self.ask("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.ask(f"{domain}.enable")
 
-    def ask(self, method: str, **params):
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a command and return its result."""
         self._number += 1
-        message = {"id": self._number, "method": method, "params": params}
+        message: dict[str, Any] = {
+            "id": self._number,
+            "method": method,
+            "params": params,
+        }
         if self._session:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
@@ -91,7 +96,7 @@ class Browser:
         while self._next().get("method") != event:
             pass
 
-    def _next(self) -> dict:
+    def _next(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
             read = os.read(self._read, 1 << 20)
             if not read:
@@ -112,18 +117,18 @@ class Browser:
         self.complaints = []
         self.ask("Page.navigate", url=page.resolve().as_uri())
         self.wait("Page.loadEventFired")
-        told = self.ask("Runtime.evaluate", expression=QUESTION, awaitPromise=True)
-        found = json.loads(told["result"]["value"])
+        answer = self.ask("Runtime.evaluate", expression=QUESTION, awaitPromise=True)
+        facts = json.loads(answer["result"]["value"])
         wrong = list(self.complaints)
-        if found["width"] > found["window"] or found["window"] > width:
-            wrong.append(f"{found['width']} pixels wide: {found['widest']}")
-        wrong += [f"no picture {source}" for source in found["missing"]]
-        if found["language"] not in ("en", "zh-CN"):
-            wrong.append(f"in the language {found['language']!r}")
+        if facts["width"] > facts["window"] or facts["window"] > width:
+            wrong.append(f"{facts['width']} pixels wide: {facts['widest']}")
+        wrong += [f"no picture {source}" for source in facts["missing"]]
+        if facts["language"] not in ("en", "zh-CN"):
+            wrong.append(f"in the language {facts['language']!r}")
         if shot:
-            whole = {"captureBeyondViewport": True, "format": "png"}
-            told = self.ask("Page.captureScreenshot", **whole)
-            shot.write_bytes(base64.b64decode(told["data"]))
+            options = {"captureBeyondViewport": True, "format": "png"}
+            answer = self.ask("Page.captureScreenshot", **options)
+            shot.write_bytes(base64.b64decode(answer["data"]))
         return wrong
 
     def close(self) -> None:
@@ -144,7 +149,7 @@ def look(
     widths: dict[str, int] = WIDTHS,
     shots: Path | None = None,
 ) -> list[str]:
-    """Open pages of a folder; return what is wrong with them, a line each."""
+    """Open pages of a folder; return what is wrong with them, one line each."""
     if shots:
         shots.mkdir(parents=True, exist_ok=True)
     wrong = []
@@ -155,8 +160,8 @@ def look(
             for kind, width in widths.items():
                 flat = name.replace("/", "-").removesuffix(".html")
                 shot = shots / f"{flat}-{kind}.png" if shots else None
-                found = browser.look(page, width, shot)
-                wrong += [f"{name}, {kind}: {each}" for each in found]
+                faults = browser.look(page, width, shot)
+                wrong += [f"{name}, {kind}: {fault}" for fault in faults]
         browser.close()
     return wrong
 
@@ -166,11 +171,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "site")
     parser.add_argument("--shots", type=Path, help="keep a picture of each page here")
-    given = parser.parse_args()
+    options = parser.parse_args()
     if program() is None:
         sys.exit("look needs chromium: apt-get install chromium")
-    pages = sorted(given.folder.rglob("*.html"))
-    wrong = look(given.folder, pages, shots=given.shots)
+    pages = sorted(options.folder.rglob("*.html"))
+    wrong = look(options.folder, pages, shots=options.shots)
     print(*wrong, sep="\n")
     print(f"{len(pages)} pages at {' and '.join(map(str, WIDTHS.values()))} pixels")
     sys.exit(bool(wrong))

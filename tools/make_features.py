@@ -1,4 +1,4 @@
-"""Make src/classicnets/features.safetensors, the network that judges generators.
+"""Make src/classicnets/tasks/features.safetensors, the network that judges generators.
 
     python tools/make_features.py RUN --commit COMMIT
 
@@ -17,11 +17,12 @@ import keras
 import numpy as np
 from safetensors.numpy import save
 
-TARGET = Path(__file__).parents[1] / "src" / "classicnets" / "features.safetensors"
+TARGET = Path(__file__).parents[1] / "src/classicnets/tasks/features.safetensors"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Read a run, write the file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--commit", required=True, help="that the run was trained at")
     parser.add_argument("-o", "--output", type=Path, default=TARGET)
@@ -45,7 +46,9 @@ def main() -> None:
         "data": settings["data"],
         "top1": f"{tested['top1']:.4f} of {tested['examples']:,} test images",
         "commit": arguments.commit,
-        "scale": json.dumps(scaling.scale),  # of pixels in 0..255, a number a channel
+        "scale": json.dumps(
+            scaling.scale
+        ),  # of pixels in 0..255, one number per channel
         "offset": json.dumps(scaling.offset),
         "recipe": recipe,
     }

@@ -14,14 +14,15 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from classicnets import data
-from classicnets.tasks import judging
+from classicnets.tasks import features, judging
 
 COUNTS = (1000, 3500)
-PIXELS = 64  # a side, of the images of a folder
+PIXELS = 64  # per side, of the images of a folder
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Measure, and print the rows of the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("source", help="a named set, or a folder of images")
     source = parser.parse_args().source
     real, others = _folder(Path(source)) if Path(source).is_dir() else _named(source)
@@ -34,12 +35,12 @@ def main() -> None:
         "uniform noise": noise,
     }
     started = time.monotonic()
-    features = {name: judging.features(images) for name, images in sets.items()}
-    features_of_real = judging.features(real)
+    extracted = {name: features.features(images) for name, images in sets.items()}
+    extracted_real = features.features(real)
     seconds = time.monotonic() - started
-    for name, some in features.items():
+    for name, fake in extracted.items():
         for count in COUNTS:
-            pair = features_of_real[:count], some[:count]
+            pair = extracted_real[:count], fake[:count]
             mean, deviation = judging.kid(*pair, subset_size=500)
             print(
                 f"{name} | {count:,} | {judging.fid(*pair):.3f} |"
@@ -49,13 +50,13 @@ def main() -> None:
     print(f"features of {images:,} images: {seconds:.0f} s")
 
 
-def _named(name):
+def _named(name: str) -> list[np.ndarray]:
     """Return two sets of the largest count: of train and of test."""
     splits = data.load(name)
     return [_some(x.inputs) for x in (splits.train, splits.open_test())]
 
 
-def _folder(folder):
+def _folder(folder: Path) -> list[np.ndarray]:
     """Return two halves of the images of a folder."""
     files = sorted(f for f in folder.rglob("*") if f.suffix in (".jpg", ".png"))
     images = np.stack(
@@ -63,15 +64,15 @@ def _folder(folder):
     )
     order = data.epoch_order(len(images), seed=0, epoch=0)
     half = len(order) // 2
-    return images[order[:half]], images[order[half : 2 * half]]
+    return [images[order[:half]], images[order[half : 2 * half]]]
 
 
-def _some(images):
+def _some(images: data.Rows | np.ndarray) -> np.ndarray:
     order = data.epoch_order(len(images), seed=0, epoch=0)
     return images[order[: max(COUNTS)]]
 
 
-def _blurred(images, radius):
+def _blurred(images: np.ndarray, radius: int) -> np.ndarray:
     """Blur by a Gaussian of this standard deviation in pixels."""
     blur = ImageFilter.GaussianBlur(radius)
     rows = [Image.fromarray(image.squeeze()).filter(blur) for image in images]

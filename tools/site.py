@@ -22,7 +22,7 @@ def build(folder: Path) -> list[str]:
     """Build both languages into a folder.
 
     Returns:
-        What Sphinx complains of, a line each; none if all is well.
+        What Sphinx complains of, one line each; none if all is well.
     """
     running = {}
     for language, (sources, place) in BUILDS.items():
@@ -50,7 +50,7 @@ def pages(folder: Path) -> list[Path]:
 def broken(folder: Path) -> list[str]:
     """Return what a built site's links and pictures point to and is not there."""
     read = {path.resolve(): _Page(path) for path in pages(folder)}
-    found = []
+    complaints = []
     for path, page in read.items():
         name = path.relative_to(folder.resolve())
         for address, is_link in page.addresses:
@@ -58,37 +58,37 @@ def broken(folder: Path) -> list[str]:
             if parts.scheme == "data" or (parts.scheme and is_link):
                 continue
             if parts.scheme or parts.netloc:
-                found.append(f"{name}: {address} is loaded from elsewhere")
+                complaints.append(f"{name}: {address} is loaded from elsewhere")
                 continue
             target = path
             if parts.path:
                 target = (path.parent / unquote(parts.path)).resolve()
             fragment = unquote(parts.fragment)
             if not target.is_file():
-                found.append(f"{name}: {address} is not there")
+                complaints.append(f"{name}: {address} is not there")
             elif fragment and target in read and fragment not in read[target].anchors:
-                found.append(f"{name}: {address} has no such place")
-    return found
+                complaints.append(f"{name}: {address} has no such place")
+    return complaints
 
 
 class _Page(HTMLParser):
     """The addresses that a page names, and the places in it."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         super().__init__()
         self.addresses: list[tuple[str, bool]] = []
         self.anchors = {"", "top"}
         self.feed(path.read_text(encoding="utf-8"))
 
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        self.anchors |= {given[key] for key in ("id", "name") if given.get(key)}
-        if tag == "a" and given.get("href"):
-            self.addresses.append((given["href"], True))
-        elif tag == "link" and given.get("href"):
-            self.addresses.append((given["href"], given.get("rel") == "canonical"))
-        elif given.get("src"):
-            self.addresses.append((given["src"], False))
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what a tag names and where it leads."""
+        values = {key: value for key, value in attrs if value}
+        self.anchors |= {values[key] for key in ("id", "name") if key in values}
+        if tag in ("a", "link") and "href" in values:
+            is_link = tag == "a" or values.get("rel") == "canonical"
+            self.addresses.append((values["href"], is_link))
+        elif "src" in values:
+            self.addresses.append((values["src"], False))
 
 
 def main(folder: Path) -> None:

@@ -1,11 +1,13 @@
 """Loops of 2021 for VAEs and GANs: tf.data, GradientTape, nothing compiled."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 from tensorflow.keras import layers
 
-from benchmarks.worker import (
+from benchmarks.shapes import (
     ADAM_RATE,
     CONV_FILTERS,
     CONV_UNITS,
@@ -17,26 +19,25 @@ from benchmarks.worker import (
     NOISE_SIZE,
     PENALTY,
     VAE_UNITS,
-    Job,
-    Turns,
 )
+from benchmarks.worker import Job, Turns
 
 
 class VAE(keras.Model):
-    def __init__(self, encoder, decoder):
+    def __init__(self, encoder: Any, decoder: Any) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.mean = layers.Dense(LATENT_SIZE)
         self.log_variance = layers.Dense(LATENT_SIZE)
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         h = self.encoder(x)
         mean, log_variance = self.mean(h), self.log_variance(h)
         z = mean + tf.random.normal(tf.shape(mean)) * tf.exp(log_variance * 0.5)
         return self.decoder(z), mean, log_variance
 
 
-def dense_vae():
+def dense_vae() -> keras.Model:
     encoder = [layers.Flatten(), layers.Dense(VAE_UNITS, activation="relu")]
     decoder = [
         layers.Dense(VAE_UNITS, activation="relu"),
@@ -46,7 +47,7 @@ def dense_vae():
     return VAE(keras.Sequential(encoder), keras.Sequential(decoder))
 
 
-def conv_vae():
+def conv_vae() -> keras.Model:
     first, second = CONV_FILTERS
     relu = {"activation": "relu"}
     encoder = [
@@ -65,12 +66,12 @@ def conv_vae():
     return VAE(keras.Sequential(encoder), keras.Sequential(decoder))
 
 
-def train_vae(images, job, turns):
+def train_vae(images: Any, job: Job, turns: Turns) -> None:
     model = conv_vae() if job.network == "convvae" else dense_vae()
     optimizer = keras.optimizers.Adam(ADAM_RATE)
     model(tf.zeros((1, 28, 28, 1)))
 
-    def reconstruct():
+    def reconstruct() -> np.ndarray:
         x = tf.cast(images[: job.batch_size], tf.float32) / 255.0
         log_odds = model.decoder(model.mean(model.encoder(x)))
         return to_pixels(tf.sigmoid(log_odds) * 255.0)
@@ -92,7 +93,7 @@ def train_vae(images, job, turns):
 
 
 class Generator(keras.Model):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.project = layers.Dense(3 * 3 * 512)
         self.up1 = layers.Conv2DTranspose(256, 3, 3, use_bias=False)
@@ -101,7 +102,7 @@ class Generator(keras.Model):
         self.norm2 = layers.BatchNormalization()
         self.up3 = layers.Conv2DTranspose(3, 4, 3)
 
-    def call(self, x, training=None):
+    def call(self, x: Any, training: bool | None = None) -> Any:
         x = tf.nn.leaky_relu(tf.reshape(self.project(x), [-1, 3, 3, 512]))
         x = tf.nn.leaky_relu(self.norm1(self.up1(x), training=training))
         x = tf.nn.leaky_relu(self.norm2(self.up2(x), training=training))
@@ -109,7 +110,7 @@ class Generator(keras.Model):
 
 
 class Critic(keras.Model):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv1 = layers.Conv2D(64, 5, 3)
         self.conv2 = layers.Conv2D(128, 5, 3)
@@ -118,14 +119,14 @@ class Critic(keras.Model):
         self.norm3 = layers.GroupNormalization(1)
         self.score = layers.Dense(1)
 
-    def call(self, x, training=None):
+    def call(self, x: Any, training: bool | None = None) -> Any:
         x = tf.nn.leaky_relu(self.conv1(x))
         x = tf.nn.leaky_relu(self.norm2(self.conv2(x)))
         x = tf.nn.leaky_relu(self.norm3(self.conv3(x)))
         return self.score(tf.reshape(x, [x.shape[0], -1]))
 
 
-def gradient_penalty(critic, real, fake):
+def gradient_penalty(critic: Any, real: Any, fake: Any) -> Any:
     mix = tf.random.uniform([real.shape[0], 1, 1, 1])
     between = mix * real + (1 - mix) * fake
     with tf.GradientTape() as tape:
@@ -135,7 +136,7 @@ def gradient_penalty(critic, real, fake):
     return tf.reduce_mean((tf.norm(gradients, axis=1) - 1) ** 2)
 
 
-def dcgan_generator():
+def dcgan_generator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((NOISE_SIZE,)),
@@ -151,7 +152,7 @@ def dcgan_generator():
     )
 
 
-def dcgan_discriminator():
+def dcgan_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -166,7 +167,7 @@ def dcgan_discriminator():
     )
 
 
-def train_gan(images, job, turns):
+def train_gan(images: Any, job: Job, turns: Turns) -> None:
     penalized = job.network == "wgan_gp"
     if penalized:
         generator, critic, rates = Generator(), Critic(), (0.0, 0.9)
@@ -177,7 +178,7 @@ def train_gan(images, job, turns):
     generator(tf.zeros((1, NOISE_SIZE)))
     critic(tf.zeros((1, *images.shape[1:])))
 
-    def sample():
+    def sample() -> np.ndarray:
         made = generator(tf.random.normal(shape), training=False)
         return to_pixels(made * 127.5 + 127.5)
 
@@ -218,11 +219,11 @@ def train_gan(images, job, turns):
         turns.step_done(loss)
 
 
-def to_pixels(images):
+def to_pixels(images: Any) -> Any:
     return np.uint8(tf.round(images))
 
 
-def parameters(model):
+def parameters(model: Any) -> int:
     return int(sum(tf.size(v) for v in model.trainable_variables))
 
 

@@ -4,6 +4,7 @@ The same runs on Keras's other backends, as scripts of today do.
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ import tensorflow as tf
 from keras import layers, losses, optimizers, regularizers
 
 from benchmarks.peers import eager_2021
-from benchmarks.worker import (
+from benchmarks.shapes import (
     ADAM_RATE,
     CLASSES,
     CROP_PADDING,
@@ -23,16 +24,16 @@ from benchmarks.worker import (
     UNITS,
     VOCABULARY,
     WEIGHT_DECAY,
-    Job,
-    TrainingOver,
-    Turns,
 )
+from benchmarks.worker import Job, TrainingOver, Turns
 
 # l2(c) adds c w^2 to the loss, thus 2 c w to the gradient.
 L2 = regularizers.l2(WEIGHT_DECAY / 2)
 
 
-def conv_bn(x, filters, size=3, stride=1, use_bias=False):
+def conv_bn(
+    x: Any, filters: int, size: int = 3, stride: int = 1, use_bias: bool = False
+) -> Any:
     x = layers.Conv2D(
         filters,
         size,
@@ -45,7 +46,7 @@ def conv_bn(x, filters, size=3, stride=1, use_bias=False):
     return layers.BatchNormalization()(x)
 
 
-def residual_block(x, filters, stride, projection):
+def residual_block(x: Any, filters: int, stride: int, projection: bool) -> Any:
     y = conv_bn(x, filters, stride=stride)
     y = layers.Activation("relu")(y)
     y = conv_bn(y, filters)
@@ -58,7 +59,7 @@ def residual_block(x, filters, stride, projection):
     return layers.Activation("relu")(layers.add([x, y]))
 
 
-def resnet(blocks, filters, projection):
+def resnet(blocks: int, filters: tuple[int, ...], projection: bool) -> keras.Model:
     inputs = keras.Input((32, 32, 3))
     x = layers.Activation("relu")(conv_bn(inputs, filters[0]))
     for stage, width in enumerate(filters):
@@ -69,7 +70,7 @@ def resnet(blocks, filters, projection):
     return keras.Model(inputs, layers.Dense(CLASSES, kernel_regularizer=L2)(x))
 
 
-def vgg19_bn():
+def vgg19_bn() -> keras.Model:
     model = keras.Sequential([keras.Input((32, 32, 3))])
     for filters, convolutions in ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)):
         for _ in range(convolutions):
@@ -93,7 +94,7 @@ def vgg19_bn():
     return model
 
 
-def lstm(tokens, unroll):
+def lstm(tokens: int, unroll: bool) -> keras.Model:
     first, second = (
         {"units": units, "dropout": DROPOUT, "unroll": unroll} for units in UNITS
     )
@@ -115,7 +116,7 @@ NETWORKS = {
 }
 
 
-def text_dataset(tokens, labels, batch_size):
+def text_dataset(tokens: np.ndarray, labels: np.ndarray, batch_size: int) -> Any:
     return (
         tf.data.Dataset.from_tensor_slices((tokens, labels))
         .shuffle(len(tokens))
@@ -124,16 +125,16 @@ def text_dataset(tokens, labels, batch_size):
     )
 
 
-def statistics(images):
+def statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pixels = images.astype("float32") / 255.0
     return pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
 
 
-def dataset(images, labels, batch_size):
+def dataset(images: np.ndarray, labels: np.ndarray, batch_size: int) -> Any:
     mean, deviation = statistics(images)
     side = 32 + 2 * CROP_PADDING
 
-    def preprocess(image, label):
+    def preprocess(image: Any, label: Any) -> Any:
         image = tf.cast(image, tf.float32) / 255.0
         image = (image - mean) / deviation
         image = tf.image.random_flip_left_right(image)
@@ -150,11 +151,11 @@ def dataset(images, labels, batch_size):
 
 
 class TakeTurns(keras.callbacks.Callback):
-    def __init__(self, turns):
+    def __init__(self, turns: Turns) -> None:
         super().__init__()
         self.turns = turns
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         try:
             self.turns.step_done(logs["loss"])
         except TrainingOver:
@@ -186,7 +187,7 @@ def train(job: Job, turns: Turns) -> None:
         metrics=["accuracy"],
     )
 
-    def infer():
+    def infer() -> np.ndarray:
         if job.on_texts:
             return model.predict_on_batch(batch)
         return model.predict_on_batch((batch / np.float32(255) - mean) / deviation)

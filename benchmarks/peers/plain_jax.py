@@ -1,12 +1,14 @@
 """A VAE in JAX without a library: one jitted step that takes its state and gives it."""
 
 import functools
+from typing import Any
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
-from benchmarks.worker import ADAM_RATE, LATENT_SIZE, VAE_UNITS, Job, Turns
+from benchmarks.shapes import ADAM_RATE, LATENT_SIZE, VAE_UNITS
+from benchmarks.worker import Job, Turns
 
 SHAPES = {
     "encoder": (784, VAE_UNITS),
@@ -17,7 +19,7 @@ SHAPES = {
 }
 
 
-def start(key):
+def start(key: Any) -> Any:
     keys = jax.random.split(key, len(SHAPES))
     glorot = jax.nn.initializers.glorot_uniform()
     return {
@@ -26,21 +28,21 @@ def start(key):
     }
 
 
-def dense(layer, x):
+def dense(layer: Any, x: Any) -> Any:
     weights, bias = layer
     return x @ weights + bias
 
 
-def encode(weights, x):
+def encode(weights: Any, x: Any) -> Any:
     h = jax.nn.relu(dense(weights["encoder"], x))
     return dense(weights["mean"], h), dense(weights["log_variance"], h)
 
 
-def decode(weights, z):
+def decode(weights: Any, z: Any) -> Any:
     return dense(weights["pixels"], jax.nn.relu(dense(weights["hidden"], z)))
 
 
-def negative_elbo(weights, x, key):
+def negative_elbo(weights: Any, x: Any, key: Any) -> Any:
     mean, log_variance = encode(weights, x)
     z = mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape)
     log_odds = decode(weights, z)
@@ -50,7 +52,7 @@ def negative_elbo(weights, x, key):
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def step(state, images, index, key):
+def step(state: Any, images: Any, index: Any, key: Any) -> Any:
     weights, first, second, count = state
     x = images[index].astype("float32") / 255.0
     loss, gradients = jax.value_and_grad(negative_elbo)(
@@ -68,7 +70,7 @@ def step(state, images, index, key):
 
 
 @jax.jit
-def reconstruct(weights, images):
+def reconstruct(weights: Any, images: Any) -> np.ndarray:
     mean, _ = encode(weights, images.astype("float32") / 255.0)
     pixels = jax.nn.sigmoid(decode(weights, mean)) * 255.0
     return jnp.round(pixels).astype("uint8")
@@ -84,7 +86,7 @@ def train(job: Job, turns: Turns) -> None:
     first, second = (jax.tree.map(jnp.zeros_like, weights) for _ in range(2))
     state = (weights, first, second, jnp.zeros((), "int32"))
 
-    def infer():
+    def infer() -> np.ndarray:
         return np.asarray(reconstruct(state[0], batch))
 
     count = sum(leaf.size for leaf in jax.tree.leaves(weights))

@@ -1,13 +1,16 @@
 """A training loop in idiomatic PyTorch: channels last, autocast, torch.compile."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from benchmarks.peers import pytorch_generative
-from benchmarks.worker import (
+from benchmarks.shapes import (
     ADAM_RATE,
     CLASSES,
     CROP_PADDING,
@@ -19,12 +22,11 @@ from benchmarks.worker import (
     UNITS,
     VOCABULARY,
     WEIGHT_DECAY,
-    Job,
-    Turns,
 )
+from benchmarks.worker import Job, Turns
 
 
-def conv_bn(inputs, outputs, size=3, stride=1):
+def conv_bn(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Module:
     convolution = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
 
@@ -32,12 +34,14 @@ def conv_bn(inputs, outputs, size=3, stride=1):
 class Subsample(nn.Module):
     """Option A: every second pixel, new channels of zeros."""
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, x.shape[1]))
 
 
 class ResidualBlock(nn.Module):
-    def __init__(self, inputs, outputs, stride, projection):
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, projection: bool
+    ) -> None:
         super().__init__()
         self.first = conv_bn(inputs, outputs, stride=stride)
         self.second = conv_bn(outputs, outputs)
@@ -47,12 +51,12 @@ class ResidualBlock(nn.Module):
             project = conv_bn(inputs, outputs, size=1, stride=stride)
             self.shortcut = project if projection else Subsample()
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         y = self.second(self.relu(self.first(x)))
         return self.relu(y + self.shortcut(x))
 
 
-def resnet(blocks, filters, projection):
+def resnet(blocks: int, filters: tuple[int, ...], projection: bool) -> nn.Module:
     inputs = filters[0]
     layers = [conv_bn(3, inputs), nn.ReLU(inplace=True)]
     for stage, outputs in enumerate(filters):
@@ -64,7 +68,7 @@ def resnet(blocks, filters, projection):
     return nn.Sequential(*layers)
 
 
-def vgg19_bn():
+def vgg19_bn() -> nn.Module:
     layers, inputs = [], 3
     for outputs, convolutions in ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)):
         for _ in range(convolutions):
@@ -79,7 +83,7 @@ def vgg19_bn():
 
 
 class LSTM(nn.Module):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.embedding = nn.Embedding(VOCABULARY, EMBEDDING)
         self.dropout = nn.Dropout(DROPOUT)
@@ -92,7 +96,7 @@ class LSTM(nn.Module):
             if name.startswith("bias_hh"):
                 nn.init.zeros_(parameter).requires_grad_(False)
 
-    def forward(self, tokens):
+    def forward(self, tokens: Any) -> Any:
         outputs, _ = self.lstm(self.dropout(self.embedding(tokens)))
         return self.logits(self.dropout(outputs[:, -1]))
 
@@ -106,7 +110,7 @@ NETWORKS = {
 }
 
 
-def augment(images):
+def augment(images: Any) -> Any:
     """Pad, crop and flip (batch, 32, 32, 3) uint8 images, each in its own way."""
     batch, side = images.shape[:2]
     images = functional.pad(images, (0, 0, *[CROP_PADDING] * 4))
@@ -117,28 +121,28 @@ def augment(images):
     return images[number, rows[:, :, None], columns[:, None, :]]
 
 
-def scaling(images):
+def scaling(images: Any) -> Callable[[Any], Any]:
     """Return what turns raw images into a batch: scaled, channels last."""
     pixels = images.float() / 255.0
     deviation, mean = torch.std_mean(pixels, dim=(0, 1, 2))
 
-    def scale(images):
+    def scale(images: Any) -> Any:
         x = (images.float() / 255.0 - mean) / deviation
         return x.permute(0, 3, 1, 2)  # channels first in name, last in memory
 
     return scale
 
 
-def as_they_are(examples):
+def as_they_are(examples: Any) -> Any:
     return examples
 
 
-def quickest_optimizer(model, on_texts):
+def fastest_optimizer(model: Any, on_texts: bool) -> tuple[Any, str]:
     """Return the optimizer in the implementation that takes the least time here, and
     its name: Adam for texts, SGD for images."""
     trained = [p for p in model.parameters() if p.requires_grad]
 
-    def build(implementation, resting=False):
+    def build(implementation: str, resting: bool = False) -> Any:
         how = {implementation: True}
         if on_texts:
             return torch.optim.Adam(trained, lr=0.0 if resting else ADAM_RATE, **how)
@@ -175,9 +179,9 @@ def train(job: Job, turns: Turns) -> None:
     torch.set_default_device(device)
     inputs, labels = (torch.from_numpy(array).to(device) for array in job.examples())
     labels = labels.long()
-    if job.on_texts:
-        scale = vary = as_they_are
-    else:
+    scale: Callable[[Any], Any] = as_they_are
+    vary: Callable[[Any], Any] = as_they_are
+    if not job.on_texts:
         scale, vary = scaling(inputs), augment
     model = NETWORKS[job.network]().to(memory_format=torch.channels_last).train()
     trained = [p.numel() for p in model.parameters() if p.requires_grad]
@@ -187,7 +191,7 @@ def train(job: Job, turns: Turns) -> None:
     )
 
     @torch.inference_mode()
-    def infer():
+    def infer() -> np.ndarray:
         model.eval()
         with autocast:
             logits = forward(scale(inputs[: job.batch_size]))
@@ -195,7 +199,7 @@ def train(job: Job, turns: Turns) -> None:
 
     turns.introduce(parameters=sum(trained), infer=infer)
     # From here on no other contender computes, or one at most.
-    optimizer, implementation = quickest_optimizer(model, job.on_texts)
+    optimizer, implementation = fastest_optimizer(model, job.on_texts)
     turns.note = f"{implementation} optimizer"
     while True:
         for index in torch.randperm(len(inputs)).split(job.batch_size):

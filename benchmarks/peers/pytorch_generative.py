@@ -1,12 +1,15 @@
 """VAEs and GANs in idiomatic PyTorch: channels last, autocast, torch.compile."""
 
 import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.worker import (
+from benchmarks.shapes import (
     ADAM_RATE,
     CONV_FILTERS,
     CONV_UNITS,
@@ -18,39 +21,38 @@ from benchmarks.worker import (
     NOISE_SIZE,
     PENALTY,
     VAE_UNITS,
-    Job,
-    Turns,
 )
+from benchmarks.worker import Job, Turns
 
 
 class VAE(nn.Module):
-    def __init__(self, encoder, units, decoder):
+    def __init__(self, encoder: Any, units: int, decoder: Any) -> None:
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
         self.mean = nn.Linear(units, LATENT_SIZE)
         self.log_variance = nn.Linear(units, LATENT_SIZE)
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         h = self.encoder(x)
         mean, log_variance = self.mean(h), self.log_variance(h)
         z = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
         return self.decoder(z), mean, log_variance
 
-    def reconstruct(self, x):
+    def reconstruct(self, x: Any) -> Any:
         return torch.sigmoid(self.decoder(self.mean(self.encoder(x))).float())
 
 
 class Reshape(nn.Module):
-    def __init__(self, *shape):
+    def __init__(self, *shape: int) -> None:
         super().__init__()
         self.shape = shape
 
-    def forward(self, x):
+    def forward(self, x: Any) -> Any:
         x = x.view(-1, *self.shape)
         return x.contiguous(memory_format=torch.channels_last)
 
 
-def dense_vae():
+def dense_vae() -> nn.Module:
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(784, VAE_UNITS), nn.ReLU())
     decoder = nn.Sequential(
         nn.Linear(LATENT_SIZE, VAE_UNITS),
@@ -61,7 +63,7 @@ def dense_vae():
     return VAE(encoder, VAE_UNITS, decoder)
 
 
-def conv_vae():
+def conv_vae() -> nn.Module:
     first, second = CONV_FILTERS
     encoder = nn.Sequential(
         nn.Conv2d(1, first, 4, 2, 1),
@@ -85,7 +87,7 @@ def conv_vae():
     return VAE(encoder, CONV_UNITS, decoder)
 
 
-def dcgan_generator():
+def dcgan_generator() -> nn.Module:
     return nn.Sequential(
         nn.Linear(NOISE_SIZE, 2 * DCGAN_FILTERS * 7 * 7, bias=False),
         Reshape(2 * DCGAN_FILTERS, 7, 7),
@@ -99,7 +101,7 @@ def dcgan_generator():
     )
 
 
-def dcgan_discriminator():
+def dcgan_discriminator() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(1, DCGAN_FILTERS, 4, 2, 1),
         nn.LeakyReLU(0.2),
@@ -111,7 +113,7 @@ def dcgan_discriminator():
     )
 
 
-def wgan_generator():
+def wgan_generator() -> nn.Module:
     return nn.Sequential(
         nn.Linear(NOISE_SIZE, 512 * 3 * 3),
         Reshape(512, 3, 3),
@@ -127,7 +129,7 @@ def wgan_generator():
     )
 
 
-def wgan_critic():
+def wgan_critic() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 64, 5, 3),
         nn.LeakyReLU(0.2),
@@ -142,14 +144,14 @@ def wgan_critic():
     )
 
 
-def train_vae(images, job, turns, autocast):
+def train_vae(images: Any, job: Job, turns: Turns, autocast: Callable[[], Any]) -> None:
     build = conv_vae if job.network == "convvae" else dense_vae
     model = build().to(memory_format=torch.channels_last)
     compiled = job.contender.compiled
     again = torch.compile(model.reconstruct) if compiled else model.reconstruct
 
     @torch.inference_mode()
-    def reconstruct():
+    def reconstruct() -> np.ndarray:
         with autocast():
             return to_pixels(again(scaled(images[: job.batch_size])) * 255.0)
 
@@ -172,11 +174,11 @@ def train_vae(images, job, turns, autocast):
         turns.step_done(loss.detach())
 
 
-def scaled(images):
+def scaled(images: Any) -> Any:
     return images.permute(0, 3, 1, 2).float() / 255.0
 
 
-def train_gan(images, job, turns, autocast):
+def train_gan(images: Any, job: Job, turns: Turns, autocast: Callable[[], Any]) -> None:
     penalized = job.network == "wgan_gp"
     builds = (wgan_generator, wgan_critic)
     if not penalized:
@@ -191,7 +193,7 @@ def train_gan(images, job, turns, autocast):
     score = torch.compile(critic) if compiled else critic
 
     @torch.inference_mode()
-    def sample():
+    def sample() -> np.ndarray:
         generator.eval()
         with autocast():
             made = generate(torch.randn(job.batch_size, NOISE_SIZE)).float()
@@ -234,7 +236,7 @@ def train_gan(images, job, turns, autocast):
         turns.step_done(loss.detach())
 
 
-def gradient_penalty(critic, real, fake):
+def gradient_penalty(critic: Any, real: Any, fake: Any) -> Any:
     mix = torch.rand(len(real), 1, 1, 1)
     between = (mix * real + (1 - mix) * fake).requires_grad_()
     total = critic(between).float().sum()
@@ -242,16 +244,16 @@ def gradient_penalty(critic, real, fake):
     return ((gradients.flatten(1).norm(dim=1) - 1) ** 2).mean()
 
 
-def entropy(scores, label):
+def entropy(scores: Any, label: float) -> Any:
     labels = torch.full_like(scores, label)
     return functional.binary_cross_entropy_with_logits(scores, labels)
 
 
-def to_pixels(images):
+def to_pixels(images: Any) -> np.ndarray:
     return images.round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
-def epochs(examples, batch_size):
+def epochs(examples: int, batch_size: int) -> Iterator[Any]:
     """Yield the rows of a batch, without end."""
     for _ in itertools.count():
         for index in torch.randperm(examples).split(batch_size):
@@ -259,7 +261,7 @@ def epochs(examples, batch_size):
                 yield index
 
 
-def parameters(model):
+def parameters(model: Any) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -271,7 +273,7 @@ def train(job: Job, turns: Turns) -> None:
     images = torch.from_numpy(job.examples()[0]).to(device)
     turns.note = "fused optimizer"
 
-    def autocast():
+    def autocast() -> Any:
         enabled = job.contender.precision == "bfloat16"
         return torch.autocast(device, torch.bfloat16, enabled=enabled)
 

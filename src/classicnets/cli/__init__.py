@@ -1,6 +1,6 @@
-"""The command `classicnets`: one thin function a command.
+"""The command `classicnets`: one thin function per command.
 
-Nothing here imports a backend before a command needs it: `--help` and `list` are quick.
+Nothing here imports a backend before a command needs it: `--help` and `list` are fast.
 """
 
 import sys
@@ -13,11 +13,20 @@ from classicnets.errors import RunError, Stopped, UserError, nearest
 
 
 class Commands(click.Group):
-    def resolve_command(self, context, arguments):
+    """Commands that answer a wrong name with the nearest right one."""
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command of the first argument, its name and the other arguments.
+
+        Raises:
+            UsageError: If there is none of that name.
+        """
         name = arguments[0]
         if name not in self.commands:
-            known = nearest(name, self.commands)
-            raise click.UsageError(f"no command {name!r}. {known}")
+            hint = nearest(name, self.commands)
+            raise click.UsageError(f"no command {name!r}. {hint}")
         return super().resolve_command(context, arguments)
 
 

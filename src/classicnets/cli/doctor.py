@@ -44,11 +44,11 @@ while time.monotonic() - started < float(sys.argv[1]):
     run({}, {}, 1)
     steps += 1
 speed = steps * 16 / (time.monotonic() - started)
-told = f": {speed:,.0f} images/s through a ResNet-20 and back" if steps else ""
-print(engine.device() + told)
+measured = f": {speed:,.0f} images/s through a ResNet-20 and back" if steps else ""
+print(engine.device() + measured)
 """
-SECONDS = 5  # of the chosen backend's trial, after it has been compiled
-TRIED = 100  # files of a folder
+SECONDS = 5  # of the trial of Keras's own backend, after it has been compiled
+SAMPLE = 100  # files of a folder that are read
 
 
 def examine() -> tuple[list[str], bool]:
@@ -57,83 +57,83 @@ def examine() -> tuple[list[str], bool]:
     for package in ("classicnets", "keras"):
         lines.append(f"{package} {environment.version(package)}")
     runs = {}
-    chosen = environment.backend()
+    own = environment.backend()
     for backend, packages in environment.BACKEND_PACKAGES.items():
         if importlib.util.find_spec(backend) is None:
             lines.append(
                 f"{backend}: not installed (pip install 'classicnets[{backend}]')"
             )
             continue
-        runs[backend], said = _try(backend, SECONDS if backend == chosen else 0)
-        found = environment.version(*packages) or "of unknown version"
-        lines.append(f"{backend} {found}: {said}")
-    well = runs.get(chosen, False)
-    lines.append(f"chosen backend: {chosen}" + ("" if well else ", which does not run"))
-    return lines, well
+        runs[backend], outcome = _try(backend, SECONDS if backend == own else 0)
+        version = environment.version(*packages) or "of unknown version"
+        lines.append(f"{backend} {version}: {outcome}")
+    works = runs.get(own, False)
+    lines.append(f"chosen backend: {own}" + ("" if works else ", which does not run"))
+    return lines, works
 
 
-def examine_data(given: Sequence[str]) -> tuple[list[str], bool]:
+def examine_data(paths: Sequence[str]) -> tuple[list[str], bool]:
     """Return a line on each file and folder, and whether all can be trained on.
 
     Args:
-        given: paths; without any, the named sets and what `$CLASSICNETS_DATA` holds.
+        paths: Files and folders; without any, the named sets and what
+            `$CLASSICNETS_DATA` holds.
     """
     folder = os.environ.get("CLASSICNETS_DATA")
-    if not given and folder and not Path(folder).expanduser().is_dir():
+    if not paths and folder and not Path(folder).expanduser().is_dir():
         return [f"CLASSICNETS_DATA is {folder}, which is not a folder"], False
     try:
-        wanted = [("", Path(path)) for path in given] or _known(folder)
+        sets = [("", Path(path)) for path in paths] or _sets(folder)
     except OSError as error:
         return [f"{error.filename} cannot be read: {error.strerror}"], False
-    lines, well = [], True
-    for name, path in wanted:
-        shown = ": ".join(str(part) for part in (name, path) if part)
+    lines, readable = [], True
+    for name, path in sets:
+        title = ": ".join(str(part) for part in (name, path) if part)
         if path is None:
-            lines.append(f"data {shown}: will be downloaded")
+            lines.append(f"data {title}: will be downloaded")
             continue
         try:
-            lines.append(f"data {shown}: {_held(path)}")
+            lines.append(f"data {title}: {_content(path)}")
         except UserError as error:
-            lines.append(f"data {shown}: cannot be trained on: {error}")
-            well = False
-    return lines, well
+            lines.append(f"data {title}: cannot be trained on: {error}")
+            readable = False
+    return lines, readable
 
 
-def _known(folder: str | None) -> list[tuple[str, Path | None]]:
-    """The named sets and their places, then, without a name, what else is there."""
-    known: list[tuple[str, Path | None]] = []
+def _sets(folder: str | None) -> list[tuple[str, Path | None]]:
+    """Return the named sets and their places, and what else a folder holds."""
+    sets: list[tuple[str, Path | None]] = []
     for name in DATASETS:
         if name != "digits":  # it comes with scikit-learn
-            found = (place for place in places(name) if place.exists())
-            known.append((name, next(found, None)))
+            existing = (place for place in places(name) if place.exists())
+            sets.append((name, next(existing, None)))
     if folder:
-        there = sorted(Path(folder).expanduser().iterdir())
-        named = [path for _, path in known]
-        known += [
+        named = [path for _, path in sets]
+        sets += [
             ("", path)
-            for path in there
+            for path in sorted(Path(folder).expanduser().iterdir())
             if path not in named
             and path.name[0] != "."
             and (path.is_dir() or path.suffix.lower() in (".npz", *READERS))
         ]
-    return known
+    return sets
 
 
-def _held(path: Path) -> str:
-    """What a file or folder holds, in words; what only serves without labels, too."""
+def _content(path: Path) -> str:
+    """Return what a file or folder holds, in words, if only without labels."""
     try:
-        return _counted(path, labelled=True)
+        return _count(path, labelled=True)
     except UserError as error:
         try:
-            return f"{_counted(path, labelled=False)}; without labels only: {error}"
+            return f"{_count(path, labelled=False)}; without labels only: {error}"
         except UserError:
             raise error from None
 
 
-def _counted(path: Path, *, labelled: bool) -> str:
+def _count(path: Path, *, labelled: bool) -> str:
     if path.is_dir():
         kind = TEXTS if labelled and holds_texts(path) else IMAGES
-        return _sampled(path, kind, labelled=labelled)
+        return _count_files(path, kind, labelled=labelled)
     if path.suffix.lower() in READERS and labelled:
         texts, labels, _, _ = read_table(path)
         return f"{len(texts):,} texts of {len(set(labels))} classes"
@@ -149,15 +149,14 @@ def _counted(path: Path, *, labelled: bool) -> str:
     )
 
 
-def _sampled(root: Path, kind: FileKind, *, labelled: bool) -> str:
-    """Count the files of a folder, and read some of them from first to last."""
+def _count_files(root: Path, kind: FileKind, *, labelled: bool) -> str:
+    """Count the files of a folder, and read a sample from the first to the last."""
     listing = scan(root, kind, labelled=labelled)
     count = len(listing.files)
-    rows = np.linspace(0, count - 1, min(count, TRIED)).astype(int)
-    tried = [listing.files[row] for row in rows]
+    rows = np.linspace(0, count - 1, min(count, SAMPLE)).astype(int)
     broken = []
     with pillow_warnings():
-        for file in tried:
+        for file in (listing.files[row] for row in rows):
             try:
                 content = (root / file).read_bytes()
                 if kind is IMAGES:
@@ -168,14 +167,14 @@ def _sampled(root: Path, kind: FileKind, *, labelled: bool) -> str:
                 broken.append((file, f"it cannot be read: {error.strerror}"))
             except UserError as error:
                 broken.append((file, str(error)))
-    notes = skipped_note(root, broken, len(tried), allow_corrupt=False, kind=kind)
+    notes = skipped_note(root, broken, files=len(rows), allow_corrupt=False, kind=kind)
     classes = f" of {len(listing.class_names)} classes" if labelled else ""
-    found = f"{count:,} {kind.name}{classes}, {len(tried)} of them read"
-    return "; ".join([found, *notes, *listing.notes])
+    counts = f"{count:,} {kind.name}{classes}, {len(rows)} of them read"
+    return "; ".join([counts, *notes, *listing.notes])
 
 
 def _try(backend: str, seconds: float) -> tuple[bool, str]:
-    """Whether a backend runs, and what there is to say of it."""
+    """Return whether a backend runs, and what there is to say of it."""
     result = subprocess.run(
         [sys.executable, "-c", TRIAL, str(seconds)],
         env={**os.environ, "KERAS_BACKEND": backend},

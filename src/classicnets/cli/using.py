@@ -3,12 +3,40 @@
 import itertools
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from classicnets.cli.backend import BACKENDS, backend_name, chosen_backend, open_run
+from classicnets.cli.backend import (
+    backend_name,
+    backend_option,
+    open_run,
+    start_backend,
+)
 from classicnets.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from classicnets.runs.run import Run
+
+
+def _png(context: click.Context, option: click.Parameter, path: str) -> Path | None:
+    """Check where a picture shall go, before the work."""
+    if path is None:
+        return None
+    if not path.lower().endswith(".png"):
+        raise UserError(f"-o must name a .png file, got {path!r}.")
+    if not Path(path).absolute().parent.is_dir():
+        raise UserError(f"-o must name a file in a folder that exists, got {path!r}.")
+    return Path(path)
+
+
+_picture_option = click.option(
+    "-o", "--output", callback=_png, help="PNG file; in the run's samples/ by default."
+)
 
 
 @click.command()
@@ -16,13 +44,14 @@ from classicnets.errors import UserError
 @click.option("--split", default="test", help="test, validation or train.")
 @click.option("--data", help="Other data with the same classes.")
 @click.option("--json", "as_json", is_flag=True)
-@click.option("--backend", type=click.Choice(BACKENDS))
-def evaluate(run, split, data, as_json, backend) -> None:
+@backend_option
+def evaluate(run: str, *, split: str, data: str | None, as_json: bool) -> None:
     """Judge a RUN's model on every example of a split."""
     opened = open_run(run)
-    with chosen_backend(backend):
-        from classicnets.inference import evaluation
-        from classicnets.reports import report
+    start_backend()
+    from classicnets.inference import evaluation
+    from classicnets.reports import report
+
     metrics = evaluation.evaluate(opened, split, data=data)
     if data is None:
         report.write(opened)
@@ -41,99 +70,115 @@ def evaluate(run, split, data, as_json, backend) -> None:
 @click.argument("run")
 @click.argument("inputs", nargs=-1)
 @click.option("--text", "texts", multiple=True, help="A text to classify.")
-@click.option("--top", default=3, type=click.IntRange(1), help="Classes an input.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON line an input.")
-@click.option("--backend", type=click.Choice(BACKENDS))
-def predict(run, inputs, texts, top, as_json, backend) -> None:
+@click.option("--top", default=3, type=click.IntRange(1), help="Classes per input.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON line per input.")
+@backend_option
+def predict(
+    run: str,
+    inputs: tuple[str, ...],
+    *,
+    texts: tuple[str, ...],
+    top: int,
+    as_json: bool,
+) -> None:
     """Classify files, folders of them, or - for standard input.
 
-    A network on texts takes a file as one text, and standard input as a text a line.
+    A network on texts takes a file as one text, and standard input as one per line.
     """
     opened = open_run(run)
     if not inputs and not texts:
         raise UserError("predict needs files, - for standard input, or --text.")
-    with chosen_backend(backend):
-        from classicnets.inference import predicting
-    failed = 0
-    paths = [sys.stdin.buffer if path == "-" else path for path in inputs]
-    if opened.tokenizer is None:
-        if texts:
-            raise UserError(
-                f"{opened.name} classifies images: --text is for texts, whose runs have"
-                " a tokenizer.json."
-            )
-        results = predicting.image_predictions(opened, paths, top=top)
-    else:
-        typed = [(text, text) for text in texts]
-        named = itertools.chain(typed, predicting.texts_in(paths))
-        results = predicting.text_predictions(opened, named, top=top)
-    for result in results:
-        failed += "error" in result
+    if texts and opened.tokenizer is None:
+        raise UserError(
+            f"{opened.name} classifies images: --text is for texts, whose runs have"
+            " a tokenizer.json."
+        )
+    start_backend()
+    failed = False
+    for result in _predictions(opened, inputs, texts=texts, top=top):
+        failed = failed or "error" in result
         if as_json:
             click.echo(json.dumps(result, ensure_ascii=False))
         elif "error" in result:
             click.echo(f"classicnets: {result['error']}", err=True)
         else:
-            best = "  ".join(
-                f"{found['name']} {found['probability']:.1%}"
-                for found in result["classes"]
-            )
-            click.echo(f"{result['input']}  {best}")
+            classes = (f"{c['name']} {c['probability']:.1%}" for c in result["classes"])
+            click.echo(f"{result['input']}  {'  '.join(classes)}")
     if failed:
         sys.exit(2)
+
+
+def _predictions(
+    run: "Run", inputs: tuple[str, ...], *, texts: tuple[str, ...], top: int
+) -> Iterator[dict[str, Any]]:
+    from classicnets.inference import predicting
+
+    paths = [sys.stdin.buffer if path == "-" else path for path in inputs]
+    if run.tokenizer is None:
+        return predicting.image_predictions(run, paths, top=top)
+    typed = ((text, text) for text in texts)
+    named = itertools.chain(typed, predicting.texts_in(paths))
+    return predicting.text_predictions(run, named, top=top)
 
 
 @click.command()
 @click.argument("run")
 @click.option("-n", "count", default=64, type=click.IntRange(1, 10_000))
 @click.option("--seed", default=0, type=click.IntRange(0), help="Of the noise.")
-@click.option("-o", "--output", help="PNG file; in the run's samples/ by default.")
-@click.option("--backend", type=click.Choice(BACKENDS))
-def sample(run, count, seed, output, backend) -> None:
+@_picture_option
+@backend_option
+def sample(run: str, *, count: int, seed: int, output: Path | None) -> None:
     """Draw new images with a RUN of a GAN or a VAE."""
-    opened, output = open_run(run), _png(output)
-    with chosen_backend(backend):
-        from classicnets import pictures
-        from classicnets.inference import sampling
+    opened = open_run(run)
+    start_backend()
+    from classicnets import pictures
+    from classicnets.inference import sampling
+
     sheet = pictures.grid(sampling.sample(opened, count, seed))
-    click.echo(_write(opened, sheet, output, f"sample-{seed}"))
+    _write(opened, sheet, output, f"sample-{seed}")
 
 
 @click.command()
 @click.argument("run")
 @click.argument("inputs", nargs=-1)
-@click.option("-o", "--output", help="PNG file; in the run's samples/ by default.")
-@click.option("--backend", type=click.Choice(BACKENDS))
-def reconstruct(run, inputs, output, backend) -> None:
-    """Give images back with a RUN of an autoencoder or a VAE.
+@_picture_option
+@backend_option
+def reconstruct(run: str, inputs: tuple[str, ...], *, output: Path | None) -> None:
+    """Encode images and decode them again with a RUN of an autoencoder or a VAE.
 
     INPUTS are image files and folders of them; without any, validation images.
     """
-    opened, output = open_run(run), _png(output)
-    with chosen_backend(backend):
-        from classicnets import pictures
-        from classicnets.inference import predicting, sampling
+    opened = open_run(run)
+    start_backend()
+    from classicnets import pictures
+    from classicnets.inference import predicting, sampling
+
     images = predicting.images(opened, inputs, most=64)
     sheet = pictures.pairs(images, sampling.reconstruct(opened, images))
-    click.echo(_write(opened, sheet, output, "reconstructed"))
+    _write(opened, sheet, output, "reconstructed")
 
 
 @click.command()
 @click.argument("run")
-@click.option("-n", "rows", default=8, type=click.IntRange(1, 100), help="Ways.")
-@click.option("--steps", default=10, type=click.IntRange(2, 100), help="Images a way.")
+@click.option("-n", "rows", default=8, type=click.IntRange(1, 100), help="Paths.")
+@click.option(
+    "--steps", default=10, type=click.IntRange(2, 100), help="Images per path."
+)
 @click.option("--seed", default=0, type=click.IntRange(0), help="Of the ends.")
-@click.option("-o", "--output", help="PNG file; in the run's samples/ by default.")
-@click.option("--backend", type=click.Choice(BACKENDS))
-def interpolate(run, rows, steps, seed, output, backend) -> None:
+@_picture_option
+@backend_option
+def interpolate(
+    run: str, *, rows: int, steps: int, seed: int, output: Path | None
+) -> None:
     """Go from one random image to another with a RUN of a GAN or a VAE."""
-    opened, output = open_run(run), _png(output)
-    with chosen_backend(backend):
-        from classicnets import pictures
-        from classicnets.inference import sampling
+    opened = open_run(run)
+    start_backend()
+    from classicnets import pictures
+    from classicnets.inference import sampling
+
     images = sampling.interpolate(opened, rows, steps, seed)
     sheet = pictures.grid(images, columns=steps)
-    click.echo(_write(opened, sheet, output, f"interpolation-{seed}"))
+    _write(opened, sheet, output, f"interpolation-{seed}")
 
 
 @click.command()
@@ -143,8 +188,8 @@ def interpolate(run, rows, steps, seed, output, backend) -> None:
 )
 @click.option("--part", help="One network of several: encoder, decoder, critic, model.")
 @click.option("-o", "--output", help="File; in the run's folder by default.")
-@click.option("--backend", type=click.Choice(BACKENDS))
-def export(run, format_, part, output, backend) -> None:
+@backend_option
+def export(run: str, *, format_: str, part: str | None, output: str | None) -> None:
     """Write a RUN's network as a file for another program.
 
     Before it is kept, that program opens it in a new process, and its outputs are
@@ -153,12 +198,11 @@ def export(run, format_, part, output, backend) -> None:
     opened = open_run(run)
     from classicnets.inference import export as exports
 
-    exports.check(format_, backend_name(backend))  # wrong input is told before the wait
+    exports.check(format_, backend_name())  # wrong input: before the wait
     parts = (part,) if part else opened.recipe.kind.exported
     if output and len(parts) > 1:
         raise UserError(f"-o is for one file: add --part {' or --part '.join(parts)}.")
-    with chosen_backend(backend):
-        import keras  # noqa: F401
+    start_backend()
     for name in parts:
         path, difference = exports.export(opened, name, format_, output)
         click.echo(f"{path}  largest difference from Keras {difference:.1e}")
@@ -166,23 +210,22 @@ def export(run, format_, part, output, backend) -> None:
 
 @click.command()
 @click.argument("run")
-def report(run) -> None:
+def report(run: str) -> None:
     """Write the page of a RUN or a cross-validation anew."""
-    from classicnets.reports import crossval as report_crossval
-    from classicnets.reports import report as pages
-    from classicnets.runs import folds as crossval_folder
+    from classicnets.reports import crossval, report
+    from classicnets.runs import folds
 
-    if crossval_folder.is_one(run):
-        click.echo(report_crossval.write(crossval_folder.CrossValidation(run)))
+    if folds.is_one(run):
+        click.echo(crossval.write(folds.CrossValidation(run)))
     else:
-        click.echo(pages.write(open_run(run)))
+        click.echo(report.write(open_run(run)))
 
 
 @click.command()
 @click.argument("run")
 @click.option("--to", default="docs/results.csv", help="CSV; docs/results.csv if not.")
 @click.option("--shared", is_flag=True, help="Other programs used the machine too.")
-def record(run, to, shared) -> None:
+def record(run: str, *, to: str, shared: bool) -> None:
     """Append the results of a finished and evaluated RUN to a table."""
     from classicnets.runs import record as records
 
@@ -191,23 +234,11 @@ def record(run, to, shared) -> None:
         click.echo(f"{row['recipe']} {row['split']} {row['metric']} {row['value']}")
 
 
-def _png(path: str | None) -> Path | None:
-    """Check where a picture shall go, before the work."""
-    if path is None:
-        return None
-    if not path.lower().endswith(".png"):
-        raise UserError(f"-o must name a .png file, got {path!r}.")
-    if not Path(path).absolute().parent.is_dir():
-        raise UserError(f"-o must name a file in a folder that exists, got {path!r}.")
-    return Path(path)
-
-
-def _write(run, sheet, output: Path | None, name: str) -> Path:
-    """Write a picture whole or not at all, and return its path."""
+def _write(run: "Run", sheet: "np.ndarray", output: Path | None, name: str) -> None:
+    """Write a picture, completely or not at all, and print its path."""
     from classicnets import files, pictures
 
     content = pictures.encode_png(sheet)
-    if output is None:
-        return run.save_picture(name, content)
-    files.write(output, content)
-    return output
+    if output:
+        files.write(output, content)
+    click.echo(output or run.save_picture(name, content))

@@ -1,7 +1,7 @@
 """The engine on JAX, whose functions are pure: variables go in and come out."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -19,7 +19,9 @@ from classicnets.engine.kernels import (
 )
 
 
-def value_and_gradients(loss_function: Callable, variables: list, state: list) -> Any:
+def value_and_gradients(
+    loss_function: Callable, variables: list, state: Sequence
+) -> Any:
     """Differentiate a loss; see the engine on TensorFlow."""
 
     def pure_loss(values: Any) -> Any:
@@ -62,7 +64,9 @@ def input_gradients(function: Callable[[Any], Any], inputs: Any) -> Any:
     return jax.grad(lambda x: function(x).sum())(inputs)
 
 
-def repeat(step: Callable, batches: dict, steps: int, state: list, logs: list) -> dict:
+def repeat(
+    step: Callable, batches: dict, steps: int, state: Sequence, logs: Sequence
+) -> dict:
     """Run several steps inside a compiled one; see the engine on TensorFlow."""
 
     def body(carried: Any, batch: Any) -> Any:
@@ -78,7 +82,9 @@ def repeat(step: Callable, batches: dict, steps: int, state: list, logs: list) -
     return {key: total / steps for key, total in totals.items()}
 
 
-def compile_steps(step: Callable, state: list, logs: list) -> Callable[..., dict]:
+def compile_steps(
+    step: Callable, state: Sequence, logs: Sequence
+) -> Callable[..., dict]:
     """Compile a loop over steps; see the engine on TensorFlow.
 
     On a CPU the step alone is compiled and the loop is Python's: inside a compiled loop
@@ -118,7 +124,7 @@ def compile_steps(step: Callable, state: list, logs: list) -> Callable[..., dict
     return run
 
 
-def compile_function(function: Callable, state: list) -> Callable[..., np.ndarray]:
+def compile_function(function: Callable, state: Sequence) -> Callable[..., np.ndarray]:
     """Compile function(arrays, batch), which writes no variable; returns NumPy."""
 
     @jax.jit

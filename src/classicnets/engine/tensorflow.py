@@ -2,7 +2,7 @@
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,9 @@ from classicnets.engine.tensorflow_images import padded_convolution  # noqa: F40
 from classicnets.networks import private
 
 
-def value_and_gradients(loss_function: Callable, variables: list, state: list) -> Any:
+def value_and_gradients(
+    loss_function: Callable, variables: list, state: Sequence
+) -> Any:
     """Differentiate a loss.
 
     Args:
@@ -103,7 +105,9 @@ def _sgd_step(optimizer: Any, gradient: Any, variable: Any, learning_rate: Any) 
     )
 
 
-def repeat(step: Callable, batches: dict, steps: int, state: list, logs: list) -> dict:
+def repeat(
+    step: Callable, batches: dict, steps: int, state: Sequence, logs: Sequence
+) -> dict:
     """Run several steps inside a compiled one.
 
     Args:
@@ -122,7 +126,9 @@ def repeat(step: Callable, batches: dict, steps: int, state: list, logs: list) -
     return {key: sum(row[key] for row in rows) / steps for key in logs}
 
 
-def compile_steps(step: Callable, state: list, logs: list) -> Callable[..., dict]:
+def compile_steps(
+    step: Callable, state: Sequence, logs: Sequence
+) -> Callable[..., dict]:
     """Compile a loop over steps.
 
     Args:
@@ -175,7 +181,7 @@ def _give_back_memory() -> None:
             trim(0)
 
 
-def compile_function(function: Callable, state: list) -> Callable[..., np.ndarray]:
+def compile_function(function: Callable, state: Sequence) -> Callable[..., np.ndarray]:
     """Compile function(arrays, batch), which writes no variable; returns NumPy."""
     compiled = tf.function(function, autograph=False)
     return lambda arrays, batch: compiled(arrays, batch).numpy()

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ from classicnets.engine.kernels import (
 from classicnets.networks import private
 
 
-def value_and_gradients(loss_function: Callable, variables: list, state: list) -> Any:
+def value_and_gradients(
+    loss_function: Callable, variables: list, state: Sequence
+) -> Any:
     """Differentiate a loss; see the engine on TensorFlow."""
     loss, extras = loss_function()
     return (loss.detach(), extras), torch.autograd.grad(
@@ -42,7 +44,9 @@ def input_gradients(function: Callable[[Any], Any], inputs: Any) -> Any:
     return torch.autograd.grad(function(inputs).sum(), inputs, create_graph=True)[0]
 
 
-def repeat(step: Callable, batches: dict, steps: int, state: list, logs: list) -> dict:
+def repeat(
+    step: Callable, batches: dict, steps: int, state: Sequence, logs: Sequence
+) -> dict:
     """Run several steps inside a step; see the engine on TensorFlow."""
     rows = [step({key: rows[i] for key, rows in batches.items()}) for i in range(steps)]
     return {key: sum(row[key].detach() for row in rows) / steps for key in logs}
@@ -119,7 +123,9 @@ def _in_order_of(variable: Any, tensor: Any) -> Any:
     return torch.empty_like(variable.value).copy_(tensor)
 
 
-def compile_steps(step: Callable, state: list, logs: list) -> Callable[..., dict]:
+def compile_steps(
+    step: Callable, state: Sequence, logs: Sequence
+) -> Callable[..., dict]:
     """Loop over steps; see the engine on TensorFlow."""
 
     def run(arrays: Any, batches: Any, steps: int) -> dict[str, float]:
@@ -135,7 +141,7 @@ def compile_steps(step: Callable, state: list, logs: list) -> Callable[..., dict
     return run
 
 
-def compile_function(function: Callable, state: list) -> Callable[..., np.ndarray]:
+def compile_function(function: Callable, state: Sequence) -> Callable[..., np.ndarray]:
     """Wrap function(arrays, batch), which writes no variable; returns NumPy."""
 
     def run(arrays: Any, batch: Any) -> Any:

@@ -1,15 +1,17 @@
-"""Metrics of a trained network on a named split, and its predictions on new inputs."""
+"""Metrics of a trained network on every example of a named split."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from classicnets import kinds
 from classicnets.data import Examples, Splits
 from classicnets.errors import UserError
 from classicnets.inference import sampling
-from classicnets.inference.predicting import load_data, logits, probabilities
+from classicnets.inference.predicting import load_data, logits
 from classicnets.runs.run import Run
 from classicnets.streams import Stream, subset
 from classicnets.tasks import scores
@@ -17,10 +19,10 @@ from classicnets.tasks.bounds import Bounds
 from classicnets.tasks.judging import ImageJudge
 
 SPLITS = ("train", "validation", "test")
-SHOWN = 24  # right, and as many wrong, examples kept for the report
-SHOWN_TEXT = 600  # characters
-IMPORTANCE_SAMPLES = 100  # codes an image for a VAE's likelihood
-MOST_GENERATED = 10_000  # images, for FID and KID
+SAMPLES = 24  # right, and as many wrong, examples for the report
+TEXT_LENGTH = 600  # characters of a text among them
+IMPORTANCE_SAMPLES = 100  # codes per image for a VAE's likelihood
+MAX_GENERATED = 10_000  # images, for FID and KID
 
 
 def evaluate(
@@ -39,12 +41,10 @@ def evaluate(
         splits: The run's own data, if they are already open.
 
     Returns:
-        `examples` counted and `seconds`. Of a classifier `loss` in nats, `top1`,
-        `top5`, `f1` and `auc` (means over the classes) in 0..1, `per_class`,
-        `confusion` (rows are true classes), for texts `by_length`. Of an autoencoder or
-        a VAE what `bounds.judge` returns, of a GAN what `judging.judge_generator` does:
-        as many images are generated as the split has, 10,000 at most. Also in
-        metrics.json.
+        `examples` counted and `seconds`; of a classifier what `scores.judge` returns,
+        and `by_length` for texts; of an autoencoder or a VAE what `Bounds.judge`
+        returns; of a GAN what `ImageJudge.judge` does: as many images are generated as
+        the split has, 10,000 at most. Also in metrics.json.
 
     Raises:
         UserError: If there is no such split, no model yet, or the data do not fit.
@@ -55,38 +55,47 @@ def evaluate(
     examples = splits.open_test() if split == "test" else getattr(splits, split)
     judge = _JUDGES[run.recipe.kind]
     started = time.monotonic()
-    metrics, shown = judge(run, split, splits, examples)
+    metrics, samples = judge(run, split, splits, examples)
     metrics["seconds"] = time.monotonic() - started
     if data is None:
         run.save_metrics(split, metrics)
-        if shown:
-            run.save_samples(split, shown)
+        if samples:
+            run.save_samples(split, samples)
     return metrics
 
 
-def _judge_classes(run, split, splits, examples):
-    class_names = run.class_names
-    if list(splits.class_names) != class_names:
+# What a judge returns: metrics, and examples that the report shows.
+_Judgement = tuple[dict[str, Any], dict[str, np.ndarray]]
+
+
+def _judge_classes(
+    run: Run, split: str, splits: Splits, examples: Examples
+) -> _Judgement:
+    if list(splits.class_names) != run.class_names:
         raise UserError(
-            f"the model knows the classes {_short(class_names)},"
+            f"the model knows the classes {_short(run.class_names)},"
             f" {splits.name} has {_short(splits.class_names)}."
         )
-    found = logits(run, examples.inputs)
-    metrics = scores.judge(found, examples.labels, splits.class_names)
+    answers = logits(run, examples.inputs)
+    metrics = scores.judge(answers, examples.labels, splits.class_names)
     if examples.lengths is not None:
-        right = found.argmax(axis=1) == examples.labels
+        right = answers.argmax(axis=1) == examples.labels
         metrics["by_length"] = _by_length(examples.lengths, right)
-    return metrics, _samples(found, examples)
+    return metrics, _samples(answers, examples)
 
 
-def _judge_reconstructions(run, split, splits, examples):
+def _judge_reconstructions(
+    run: Run, split: str, splits: Splits, examples: Examples
+) -> _Judgement:
     network = run.model.layers[-1]  # under the scaling of pixels
     samples = IMPORTANCE_SAMPLES if split == "test" else 0
     return Bounds(network, run.recipe).judge(examples.inputs, samples=samples), {}
 
 
-def _judge_samples(run, split, splits, examples):
-    count = min(len(examples), MOST_GENERATED)
+def _judge_generated(
+    run: Run, split: str, splits: Splits, examples: Examples
+) -> _Judgement:
+    count = min(len(examples), MAX_GENERATED)
     # Any of them: a set may be sorted by its classes.
     rows = subset(len(examples), count, run.recipe.split_seed, Stream.REAL)
     real = examples.inputs[rows]
@@ -100,28 +109,26 @@ _JUDGES = {
     kinds.CLASSIFIER: _judge_classes,
     kinds.AUTOENCODER: _judge_reconstructions,
     kinds.VAE: _judge_reconstructions,
-    kinds.GAN: _judge_samples,
+    kinds.GAN: _judge_generated,
 }
 
 
-def _samples(found: np.ndarray, examples: Examples) -> dict[str, np.ndarray]:
-    """Keep the most certain wrong examples, and right ones: of images spread over the
+def _samples(answers: np.ndarray, examples: Examples) -> dict[str, np.ndarray]:
+    """Return the most certain wrong examples, and right ones: of images spread over the
     split, of texts the most certain."""
-    predicted = found.argmax(axis=1)
-    probability = probabilities(found).max(axis=1)
-    wrong = np.flatnonzero(predicted != examples.labels)
-    wrong = wrong[np.argsort(-probability[wrong], kind="stable")][:SHOWN]
-    right = np.flatnonzero(predicted == examples.labels)
-    if examples.texts is None:
-        right = right[:: max(1, len(right) // SHOWN)][:SHOWN]
+    predicted, texts = answers.argmax(axis=1), examples.texts
+    probability = softmax(answers, axis=1).max(axis=1)
+    is_right = predicted == examples.labels
+    certain = np.argsort(-probability, kind="stable")
+    wrong, right = certain[~is_right[certain]], certain[is_right[certain]]
+    if texts is None:
+        right = np.sort(right)[:: max(1, len(right) // SAMPLES)]
+    rows = np.concatenate([wrong[:SAMPLES], right[:SAMPLES]])
+    if texts is None:
+        inputs = {"images": np.asarray(examples.inputs[rows])}
     else:
-        right = right[np.argsort(-probability[right], kind="stable")][:SHOWN]
-    rows = np.concatenate([wrong, right])
-    if examples.texts is None:
-        shown = {"images": np.asarray(examples.inputs[rows])}
-    else:
-        shown = {"texts": np.array([examples.texts[k][:SHOWN_TEXT] for k in rows])}
-    return shown | {
+        inputs = {"texts": np.array([texts[row][:TEXT_LENGTH] for row in rows])}
+    return inputs | {
         "labels": examples.labels[rows],
         "predicted": predicted[rows].astype("int32"),
         "probability": probability[rows].astype("float32"),
@@ -129,7 +136,7 @@ def _samples(found: np.ndarray, examples: Examples) -> dict[str, np.ndarray]:
 
 
 def _by_length(lengths: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
-    """Count the right answers by the number of tokens, in eight about equal parts."""
+    """Return the accuracy by the number of tokens, in eight parts of about one size."""
     edges = np.unique(np.quantile(lengths, np.linspace(0, 1, 9)).astype(int))
     part = np.searchsorted(edges[1:-1], lengths, side="right")
     return [
@@ -143,5 +150,5 @@ def _by_length(lengths: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:
     ]
 
 
-def _short(names) -> str:
-    return ", ".join(list(names)[:4]) + (", …" if len(names) > 4 else "")
+def _short(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (", …" if len(names) > 4 else "")

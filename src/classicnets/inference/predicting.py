@@ -1,18 +1,22 @@
 """Predictions of a trained network on new inputs."""
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from scipy.special import softmax
 
 from classicnets import data
-from classicnets.data import Splits
+from classicnets.data import Rows, Splits
 from classicnets.data.batches import in_batches
-from classicnets.data.folder_files import IMAGES
+from classicnets.data.folder_files import IMAGES, TEXTS
 from classicnets.errors import UserError
 from classicnets.runs.run import Run
+
+Source = str | Path | BinaryIO
 
 
 def load_data(run: Run, source: str | None = None) -> Splits:
@@ -22,35 +26,32 @@ def load_data(run: Run, source: str | None = None) -> Splits:
     if source:  # other data have no such folds
         changes |= {"folds": 0, "fold": 0, "groups": ""}
     if run.tokenizer is None:
-        height, _, channels = _image_shape(run)
-        changes |= {"image_size": height, "channels": channels}
+        changes |= _image_shape(run)
     return data.load(source or recipe.data, data.from_recipe(recipe, **changes))
 
 
-def logits(run: Run, inputs) -> np.ndarray:
+def logits(run: Run, inputs: np.ndarray | Rows) -> np.ndarray:
     """Return (n, classes) for raw inputs: images (n, height, width, channels) or
     tokens (n, max_tokens)."""
     size = min(run.recipe.evaluation_batch_size, len(inputs))
     return in_batches(run.forward, inputs, size)
 
 
-def predict(
-    run: Run, inputs: Sequence[str | Path | BinaryIO], top: int = 5
-) -> list[dict[str, Any]]:
+def predict(run: Run, inputs: Sequence[Source], top: int = 5) -> list[dict[str, Any]]:
     """Classify images or texts.
 
     Args:
         run: A finished run.
         inputs: For a network on images: files of any size, folders of them, or open
             binary files. For one on texts: the texts.
-        top: How many classes to return an input.
+        top: How many classes to return per input.
 
     Returns:
-        A dict an input: `input`, and `classes`, a list of {"name", "probability"},
+        A dict per input: `input`, and `classes`, a list of {"name", "probability"},
         the most probable first.
 
     Raises:
-        UserError: For what is not an image, or no text.
+        UserError: For what is not an image, or not a text.
     """
     if run.tokenizer is None:
         results = list(image_predictions(run, inputs, top=top))
@@ -66,12 +67,12 @@ def predict(
 def text_predictions(
     run: Run, named: Iterable[tuple[str, Any]], *, top: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield what `predict` returns, with `error` for what is no text.
+    """Yield what `predict` returns, with `error` for what is not a text.
 
     Args:
         run: A finished run on texts.
         named: What to call each input, and its text or the error of reading it.
-        top: How many classes to return a text.
+        top: How many classes to return per text.
     """
     recipe, tokenizer, inputs = run.recipe, run.tokenizer, iter(named)
     if tokenizer is None:
@@ -90,67 +91,53 @@ def text_predictions(
                 classes = _most_probable(run, next(rows), top)
                 yield {"input": name, "classes": classes}
             else:
-                yield {"input": name, "error": f"{name} is no text: {text}"}
+                yield {"input": name, "error": f"{name} is not a text: {text}"}
 
 
-def texts_in(paths: Iterable[str | Path | BinaryIO]) -> Iterator[tuple[str, Any]]:
+def texts_in(paths: Iterable[Source]) -> Iterator[tuple[str, Any]]:
     """Yield the name and the text, or the error of reading it, of every input.
 
     Args:
-        paths: Files, each one text; folders of `.txt` files; open binary files, a text
-            a line.
+        paths: Files, each one text; folders of `.txt` files; open binary files, one
+            text per line.
     """
-    for path in paths:
-        if not isinstance(path, str | Path):
-            lines = data.read_text(path).splitlines()
-            yield from ((line, line) for line in lines if line.strip())
-            continue
-        files = sorted(Path(path).rglob("*.txt")) if Path(path).is_dir() else [path]
-        if not files:
-            raise UserError(f"{path} has no .txt files to classify.")
-        for file in files:
+    for file in _files(paths, TEXTS.endings):
+        if isinstance(file, str | Path):
             try:
                 yield str(file), data.read_text(file)
             except UserError as error:
                 yield str(file), error
+        else:
+            lines = data.read_text(file).splitlines()
+            yield from ((line, line) for line in lines if line.strip())
 
 
 def image_predictions(
-    run: Run, paths: Sequence[str | Path | BinaryIO], *, top: int
+    run: Run, paths: Iterable[Source], *, top: int
 ) -> Iterator[dict[str, Any]]:
     """Yield what `predict` returns, with `error` for what is not an image."""
     if not run.recipe.kind.labelled:
         raise UserError(
             f"{run.name} has no classes to predict, it is {run.recipe.kind.name}."
         )
-    height, _, channels = _image_shape(run)
-    files = iter(_files(paths))
+    read, files = _image_reader(run), _files(paths, IMAGES.endings)
     while some := list(itertools.islice(files, 100)):
-        results, images = [], []
+        results, pixels = [], []
         for path in some:
             result: dict[str, Any] = {"input": getattr(path, "name", str(path))}
             try:
-                images.append(
-                    data.read_image(
-                        path,
-                        image_size=height,
-                        channels=channels,
-                        resize=run.recipe.resize,
-                    )
-                )
+                pixels.append(read(path))
             except UserError as error:
                 result["error"] = str(error)
             results.append(result)
-        rows = iter(logits(run, np.stack(images)) if images else ())
+        rows = iter(logits(run, np.stack(pixels)) if pixels else ())
         for result in results:
             if "error" not in result:
                 result["classes"] = _most_probable(run, next(rows), top)
             yield result
 
 
-def images(
-    run: Run, paths: Sequence[str | Path | BinaryIO], *, most: int
-) -> np.ndarray:
+def images(run: Run, paths: Sequence[Source], *, most: int) -> np.ndarray:
     """Read images as a run's network takes them.
 
     Args:
@@ -166,49 +153,42 @@ def images(
     """
     if not paths:
         return np.asarray(load_data(run).validation.inputs[:most])
-    height, _, channels = _image_shape(run)
-    return np.stack(
-        [
-            data.read_image(
-                path, image_size=height, channels=channels, resize=run.recipe.resize
-            )
-            for path in itertools.islice(_files(paths), most)
-        ]
+    read, files = _image_reader(run), _files(paths, IMAGES.endings)
+    return np.stack([read(path) for path in itertools.islice(files, most)])
+
+
+def _image_reader(run: Run) -> Callable[[Source], np.ndarray]:
+    """Return a function that reads an image as the run's network takes it."""
+    return functools.partial(
+        data.read_image, **_image_shape(run), resize=run.recipe.resize
     )
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax of (..., classes)."""
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def _image_shape(run: Run) -> tuple[int, int, int]:
+def _image_shape(run: Run) -> dict[str, Any]:
     network = run.load(run.recipe.kind.reads)
     if len(network.input_shape) != 4:
         raise UserError(
             f"{run.name} reads texts, for which {run.path / 'tokenizer.json'} must be"
             " there."
         )
-    return network.input_shape[1:]
+    _, height, _, channels = network.input_shape
+    return {"image_size": height, "channels": channels}
 
 
 def _most_probable(run: Run, row: np.ndarray, top: int) -> list[dict[str, Any]]:
     """Name the classes of one row (classes,) of logits."""
-    names, shares = run.class_names, probabilities(row)
+    names, shares = run.class_names, softmax(row)
     order = np.argsort(-shares, kind="stable")[:top]
     return [{"name": names[k], "probability": float(shares[k])} for k in order]
 
 
-def _files(paths):
-    """Walk folders; yield the images in them and every other path as it is."""
+def _files(paths: Iterable[Source], endings: Sequence[str]) -> Iterator[Source]:
+    """Yield the files below folders that end so, and every other path as it is."""
     for path in paths:
         if isinstance(path, str | Path) and Path(path).is_dir():
-            found = [
-                p for p in Path(path).rglob("*") if p.suffix.lower() in IMAGES.endings
-            ]
-            if not found:
-                raise UserError(f"{path} has no images to classify.")
-            yield from sorted(found)
+            files = [p for p in Path(path).rglob("*") if p.suffix.lower() in endings]
+            if not files:
+                raise UserError(f"{path} must hold {', '.join(endings)} files.")
+            yield from sorted(files)
         else:
             yield path

@@ -1,8 +1,9 @@
-"""New images from a trained run: samples, reconstructions, ways between two codes."""
+"""New images from a trained run: samples, reconstructions, paths between two codes."""
 
 import io
 from pathlib import Path
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -16,7 +17,7 @@ from classicnets.runs.run import Run
 BATCH = 100
 ROWS, STEPS = 8, 10  # of the picture of interpolations
 MAPPED = 5000  # examples in a latent map
-MANIFOLD = 20  # codes a side of the picture of the prior
+MANIFOLD = 20  # codes per side of the picture of the prior
 
 
 def sample(run: Run, count: int = 64, seed: int = 0) -> np.ndarray:
@@ -33,8 +34,10 @@ def sample(run: Run, count: int = 64, seed: int = 0) -> np.ndarray:
     Raises:
         UserError: For a run that cannot draw: a classifier, an autoencoder.
     """
-    maker = _maker(run)
-    return _images(run, maker, streams.codes(count, maker.input_shape[-1], seed))
+    generator = _generator(run)
+    return _images(
+        run, generator, streams.codes(count, generator.input_shape[-1], seed)
+    )
 
 
 def interpolate(
@@ -43,13 +46,13 @@ def interpolate(
     """Go from one random code to another, along the sphere (1609.04468).
 
     Returns:
-        (rows * steps, height, width, channels) uint8, a way after the other.
+        (rows * steps, height, width, channels) uint8, one path after the other.
     """
-    maker = _maker(run)
-    ends = streams.codes(2 * rows, maker.input_shape[-1], seed).reshape(rows, 2, -1)
+    generator = _generator(run)
+    ends = streams.codes(2 * rows, generator.input_shape[-1], seed).reshape(rows, 2, -1)
     shares = np.linspace(0.0, 1.0, steps).tolist()
-    ways = [pictures.slerp(first, last, shares=shares) for first, last in ends]
-    return _images(run, maker, np.concatenate(ways).astype("float32"))
+    paths = [pictures.slerp(first, last, shares=shares) for first, last in ends]
+    return _images(run, generator, np.concatenate(paths).astype("float32"))
 
 
 def reconstruct(run: Run, images: np.ndarray) -> np.ndarray:
@@ -75,9 +78,9 @@ def write_pictures(run: Run, splits: Splits) -> None:
     """Write what a report shows of a finished run, from the files it has."""
     kind = run.recipe.kind
     if kind.samples_from:
-        ways = pictures.grid(interpolate(run), columns=STEPS)
-        run.save_picture("interpolation", pictures.encode_png(ways))
-        write_animation(run)
+        sheet = pictures.grid(interpolate(run), columns=STEPS)
+        run.save_picture("interpolation", pictures.encode_png(sheet))
+        _write_animation(run)
     if kind.reconstructs:
         _write_codes(run, splits)
 
@@ -92,16 +95,16 @@ def _write_codes(run: Run, splits: Splits) -> None:
     codes_map = pictures.latent_map(codes, labels, names=splits.class_names)
     run.save_picture("latent", pictures.encode_png(codes_map))
     if run.recipe.kind.samples_from:
-        images = _images(run, _maker(run), pictures.latent_grid_codes(MANIFOLD))
+        images = _images(run, _generator(run), pictures.latent_grid_codes(MANIFOLD))
         sheet = pictures.grid(images, columns=MANIFOLD)
         run.save_picture("manifold", pictures.encode_png(sheet))
 
 
-def write_animation(run: Run) -> None:
+def _write_animation(run: Run) -> None:
     """Join the pictures of the epochs, samples/epoch-*.png, to training.png."""
-    found = (run.path / "samples").glob("epoch-*.png")
-    files = sorted(found, key=lambda file: int(file.stem.split("-")[1]))
-    frames = [_frame(file) for file in files]
+    files = (run.path / "samples").glob("epoch-*.png")
+    in_order = sorted(files, key=lambda file: int(file.stem.split("-")[1]))
+    frames = [_frame(file) for file in in_order]
     if frames:
         run.save_picture("training", animation.encode(frames))
 
@@ -113,7 +116,7 @@ def _frame(path: Path) -> np.ndarray:
         raise UserError(f"{path} must be a picture: {error}.") from None
 
 
-def _maker(run: Run):
+def _generator(run: Run) -> keras.Model:
     part = run.recipe.kind.samples_from
     if not part:
         raise UserError(
@@ -123,7 +126,7 @@ def _maker(run: Run):
     return run.load(part)
 
 
-def _images(run: Run, maker, codes: np.ndarray) -> np.ndarray:
+def _images(run: Run, generator: keras.Model, codes: np.ndarray) -> np.ndarray:
     """Return uint8 images of codes (n, latent_size)."""
-    make = engine.forward(maker, run.recipe.fast_kernels)
-    return in_batches(make, codes, min(BATCH, len(codes)))
+    generate = engine.forward(generator, run.recipe.fast_kernels)
+    return in_batches(generate, codes, min(BATCH, len(codes)))
