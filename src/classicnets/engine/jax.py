@@ -149,7 +149,7 @@ def device() -> str:
 
 
 def make_deterministic() -> None:
-    """XLA on the CPU is deterministic; a GPU needs XLA_FLAGS before the start."""
+    """Do nothing: a CPU is so anyway, a GPU needs XLA_FLAGS before the start."""
 
 
 def padded_convolution(layer: Any, padding: Any) -> None:
