@@ -186,7 +186,7 @@ def fast_kernel(layer: Any, shape: Any) -> Callable[..., Any] | None:
         return transposed_convolution  # see the engine on TensorFlow
     if type(layer) in (layers.Dropout, layers.SpatialDropout1D):
         return _dropout
-    return _embedding if is_plain_embedding(layer) else None
+    return _embedding if is_plain_embedding(layer) and len(shape) == 2 else None
 
 
 def _store_channels_last(kernel: Any) -> None:
