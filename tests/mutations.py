@@ -136,8 +136,8 @@ MUTATIONS = (
     Mutation(
         *("the mix drawn from a normal", "tasks/generate.py"),
         *(
-            'fed["mix"] = streams.uniform(recipe.seed,',
-            'fed["mix"] = streams.normal(recipe.seed,',
+            'inputs["mix"] = streams.uniform(',
+            'inputs["mix"] = streams.normal(',
         ),
         "dcgan",
     ),
