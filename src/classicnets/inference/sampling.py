@@ -2,8 +2,8 @@
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from PIL import Image
 
@@ -13,6 +13,9 @@ from classicnets.data.batches import in_batches
 from classicnets.errors import UserError
 from classicnets.reports import animation
 from classicnets.runs.run import Run
+
+if TYPE_CHECKING:
+    import keras
 
 BATCH = 100
 ROWS, STEPS = 8, 10  # of the picture of interpolations
@@ -116,7 +119,7 @@ def _frame(path: Path) -> np.ndarray:
         raise UserError(f"{path} must be a picture: {error}.") from None
 
 
-def _generator(run: Run) -> keras.Model:
+def _generator(run: Run) -> "keras.Model":
     part = run.recipe.kind.samples_from
     if not part:
         raise UserError(
@@ -126,7 +129,7 @@ def _generator(run: Run) -> keras.Model:
     return run.load(part)
 
 
-def _images(run: Run, generator: keras.Model, codes: np.ndarray) -> np.ndarray:
+def _images(run: Run, generator: "keras.Model", codes: np.ndarray) -> np.ndarray:
     """Return uint8 images of codes (n, latent_size)."""
     generate = engine.forward(generator, run.recipe.fast_kernels)
     return in_batches(generate, codes, min(BATCH, len(codes)))
