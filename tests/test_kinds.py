@@ -72,4 +72,4 @@ def test_what_a_kind_names_is_there(kind):
     for objective in kind.objectives.values():
         assert all(callable(getattr(objectives, loss)) for loss in objective.losses)
         assert set(objective.uses) <= set(recipe.FIELDS)
-    assert (kind.chosen is None) == (kind.curve is None)
+    assert (kind.best_by is None) == (kind.curve is None)

@@ -54,7 +54,7 @@ class Kind:
         samples_from: The part that makes images of random codes; "" for none.
         scores: What is recorded of metrics.json, the headline first.
         further_scores: What a cross-validation says of its folds beside them.
-        chosen: The validation score that tells the best epoch, and whether the lowest
+        best_by: The validation score that tells the best epoch, and whether the lowest
             or the highest is best; None: the last epoch is kept.
         curve: Title and column of the chart that compares the folds of a
             cross-validation; None where examples held out have no score.
@@ -72,7 +72,7 @@ class Kind:
     exported: tuple[str, ...]
     samples_from: str
     scores: tuple[str, ...]
-    chosen: tuple[str, Callable] | None
+    best_by: tuple[str, Callable] | None
     curve: tuple[str, str] | None
     page: str
     charts: tuple[Chart, ...]
@@ -109,7 +109,7 @@ CLASSIFIER = Kind(
     exported=("model",),
     samples_from="",
     scores=("top1", "top5", "loss"),
-    chosen=("top1", max),
+    best_by=("top1", max),
     curve=("Validation accuracy", "validation_top1"),
     page="classify",
     charts=(
@@ -134,7 +134,7 @@ AUTOENCODER = Kind(
     exported=("encoder", "decoder"),
     samples_from="",
     scores=("reconstruction",),
-    chosen=("loss", min),
+    best_by=("loss", min),
     curve=("Validation loss, nats per image", "validation_loss"),
     page="generative",
     charts=(_LOSS, _LEARNING_RATE),
@@ -153,7 +153,7 @@ VAE = Kind(
     exported=("encoder", "decoder"),
     samples_from="decoder",
     scores=("elbo", "reconstruction", "kl", "nll"),
-    chosen=("loss", min),
+    best_by=("loss", min),
     curve=("Validation loss, nats per image", "validation_loss"),
     page="generative",
     charts=(
@@ -195,7 +195,7 @@ GAN = Kind(
     exported=("generator",),
     samples_from="generator",
     scores=("kid", "kid_deviation", "fid", "kid_floor", "fid_floor"),
-    chosen=None,
+    best_by=None,
     curve=None,
     page="generative",
     charts=(

@@ -247,9 +247,9 @@ class Loop:
 
     def _save_if_best(self, row: Mapping[str, Any]) -> None:
         """Save the weights of an epoch that is better than those before it."""
-        if not self.recipe.kind.chosen:
+        if not self.recipe.kind.best_by:
             return
-        key, best_of = self.recipe.kind.chosen
+        key, best_of = self.recipe.kind.best_by
         value = row[f"validation_{key}"]
         best = self.best.get(key, value)
         if not self.best["epoch"] or (value != best and value == best_of(value, best)):
@@ -278,8 +278,8 @@ class Loop:
     def finish(self) -> None:
         """Save the networks and judge them on the validation split."""
         outcome = ""
-        if self.recipe.kind.chosen:
-            key, _ = self.recipe.kind.chosen
+        if self.recipe.kind.best_by:
+            key, _ = self.recipe.kind.best_by
             epoch, score = int(self.best["epoch"]), _score(key, self.best[key])
             outcome = f"best epoch {epoch} with validation {key} {score}; "
             self.task.averages.clear()  # the best weights are the averaged ones

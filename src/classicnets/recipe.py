@@ -4,7 +4,7 @@ import dataclasses
 import importlib.resources
 import pathlib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import tomli_w
@@ -110,7 +110,7 @@ def to_toml(recipe: Recipe) -> str:
     return tomli_w.dumps(dataclasses.asdict(recipe))
 
 
-def _build(values: Mapping[str, Any], serving: Iterable[str]) -> Recipe:
+def _build(values: Mapping[str, Any], serving: Container[str]) -> Recipe:
     """Make a recipe; refuse a key of `serving` that the network does not use."""
     checked = {key: check(key, value) for key, value in values.items()}
     for key in ("network", "data", "epochs"):
@@ -130,8 +130,9 @@ def _build(values: Mapping[str, Any], serving: Iterable[str]) -> Recipe:
     objective = recipe.objective or next(iter(kind.objectives))
     recipe = dataclasses.replace(recipe, task=kind.task, objective=objective)
     _check_together(recipe)
-    for key in set(serving).intersection(not_default(recipe)):
-        _check_served(recipe, key)
+    for key in not_default(recipe):
+        if key in serving:
+            _check_served(recipe, key)
     return recipe
 
 
