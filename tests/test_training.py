@@ -267,7 +267,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tmp_path, tiny_s
         ({"network": "resnet19"}, "resnet19"),
         ({"network_options": {"dept": 3}}, "has no option 'dept'"),
         ({"freeze": True}, "freeze trains the head alone, so it needs weights"),
-        ({"weights": "none.keras"}, "weights must be an existing file"),
+        ({"weights": "no.keras", "data": "no"}, "weights must be an existing file"),
         ({"data": "digit"}, "Did you mean 'digits'"),
         ({"epoch": 3}, "unknown key 'epoch'. Did you mean 'epochs'?"),
         ({"network": "vgg11"}, "32"),

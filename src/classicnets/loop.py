@@ -114,11 +114,8 @@ class Loop:
         """Say what is trained on what, and start the clock."""
         self._started = self._saved_at = time.monotonic()
         self._saved_step = self.step
-        recipe, splits, steps = (
-            self.recipe,
-            self.splits,
-            self.recipe.epochs * self.steps,
-        )
+        recipe, splits = self.recipe, self.splits
+        steps = recipe.epochs * self.steps
         self.bar = Bar(steps, self.step_size, step=self.step, is_visible=verbose)
         variables = self.task.network.trainable_variables
         parameters = sum(math.prod(variable.shape) for variable in variables)
