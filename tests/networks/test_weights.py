@@ -350,7 +350,7 @@ def test_a_deeper_network_is_not_filled_from_a_shallow_one(trained, tmp_path):
     [
         ("missing.keras", "weights must be an existing file"),
         ("weights.txt", r"a \.keras, \.weights\.h5, \.safetensors or \.pth file"),
-        ("bad.keras", "must be a model saved by Keras"),
+        ("bad.keras", "cannot be opened: it is not a whole .keras file"),
         ("bad.weights.h5", "must be weights saved by Keras 3"),
         ("bad.safetensors", "must be safetensors"),
         ("bad.pth", "must be a state dict"),

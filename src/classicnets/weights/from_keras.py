@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from classicnets.weights.saved import check_size
 from classicnets.weights.transfer import (
     Weights,
     names_of,
@@ -83,16 +82,6 @@ def _keras_name(layer: str) -> str:
     if match := re.fullmatch(r"stage(\d)_block(\d+)_shortcut_(conv|bn)", layer):
         return f"conv{int(match[1]) + 1}_block{match[2]}_0_{match[3]}"
     return layer  # VGG's convolutions have the same name
-
-
-def load_model(path: Path) -> keras.Model:
-    """Load a .keras file, or raise a ValueError with the reason in a line."""
-    try:
-        check_size(path)
-        return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # whatever a damaged file makes its readers raise
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ValueError(f"{path}: must be a model saved by Keras: {reason}") from error
 
 
 def read_h5(path: Path) -> Weights:

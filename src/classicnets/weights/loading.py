@@ -5,7 +5,8 @@ from pathlib import Path
 import keras
 
 from classicnets.errors import UserError
-from classicnets.weights.from_keras import from_model, load_model, read_h5
+from classicnets.weights import saved
+from classicnets.weights.from_keras import from_model, read_h5
 from classicnets.weights.from_torch import from_torch_state_dict
 from classicnets.weights.transfer import transfer
 
@@ -29,7 +30,7 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
     """
     path = check_file(path)
     if path.suffix == ".keras":
-        return from_model(network, load_model(path), str(path))
+        return from_model(network, saved.load(path), str(path))
     if path.name.endswith(".weights.h5"):
         return transfer(network, read_h5(path), lambda name: name, str(path))
     if path.suffix in (".safetensors", ".pth", ".pt"):

@@ -39,7 +39,7 @@ def check_size(path: Path) -> None:
 
 
 def load(path: Path) -> "keras.Model":
-    """Read the network of a run without running its code.
+    """Read a network that Keras saved; code in the file is never run.
 
     Raises:
         UserError: If it is damaged, or carries code.
