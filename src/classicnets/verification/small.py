@@ -57,10 +57,13 @@ SMALL = {
         {"optimizer": "adam", "objective": "gan"},
     ),
     "dcgan": Small(
-        RGB,
+        (16, 16, 1),
         {"filters": 4, "latent_size": 6, "normalization": "layer"},
         {"optimizer": "adam", "critic_steps": 2, "ema": 0.9},
-        others=((RGB, {"filters": 4}),),
+        others=(
+            (RGB, {"filters": 4}),
+            (RGB, {"filters": 4, "normalization": "layer"}),
+        ),
     ),
     # Not Adam: its first step is little but the gradients' signs, which rounding turns
     # in some of its millions: 0.033 of the update's length.
