@@ -43,7 +43,11 @@ _CODES = Small(
 
 # By family. What has no entry needs none; see `of`.
 SMALL = {
-    "vgg": Small((64, 32, 3), {"hidden_units": (64, 48), "dropout": 0.0}),
+    "vgg": Small(
+        RGB,
+        {"hidden_units": (32, 16), "dropout": 0.0},
+        others=(((64, 32, 3), {"hidden_units": (64, 48), "dropout": 0.0}),),
+    ),
     "resnet": Small((48, 40, 3)),
     "resnet_cifar": Small((20, 16, 3)),
     "lstm": Small(
