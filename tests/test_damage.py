@@ -264,6 +264,7 @@ def test_a_training_goes_on_with_its_own_data_only(
 ):
     home = shutil.copytree(photographed, tmp_path / "home")
     monkeypatch.chdir(home)
+    monkeypatch.delenv("CLASSICNETS_DATA", raising=False)  # it may have photos too
     change(home / "photos")
     before = contents(home / "runs")
     code, said = call("resume", "runs/p-0")

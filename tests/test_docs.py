@@ -109,8 +109,8 @@ def parsed(line):
 
 @pytest.mark.parametrize("line", READ)
 def test_what_is_not_run_is_read_by_the_real_parser(line):
-    if "network_in_network" in line:
-        return  # it does not exist yet: test_the_page_on_adding_a_network_...
+    if re.search("network_in_network|k_sparse|wgan_mlp", line):
+        return  # they do not exist yet: test_the_page_on_adding_a_network_...
     line = re.sub(r"^[A-Z_]+=\S+ |^\w+=\$\((.*)\)$", r"\1", line)
     words = shlex.split(line)
     if words[0] == "make":

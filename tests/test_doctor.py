@@ -136,6 +136,9 @@ def test_without_a_path_the_named_sets_and_the_folder_are_examined(
     draw(tmp_path / "photos" / "ant", 4)
     draw(tmp_path / "photos" / "bee", 4)
     (tmp_path / "README.md").write_text("")
+    (tmp_path / "tables").mkdir()
+    rows = "".join(f"a {word} film,{word}\n" for word in ("good", "bad") * 4)
+    (tmp_path / "tables" / "films.csv").write_text("text,label\n" + rows)
     (tmp_path / "cifar10.npz").write_bytes(b"")
     lines, well = doctor.examine_data([])
     assert not well
@@ -144,6 +147,8 @@ def test_without_a_path_the_named_sets_and_the_folder_are_examined(
     assert "must be a .npz file, it is empty" in lines.pop("cifar10")
     assert lines.pop(f"{tmp_path / 'own.npz'}").endswith("3 classes")
     assert lines.pop(f"{tmp_path / 'photos'}").startswith("8 images of 2 classes")
+    films = str(tmp_path / "tables" / "films.csv")
+    assert lines.pop(films) == "8 texts of 2 classes"
     names = ("fashion_mnist", "cifar100", "imdb")
     assert lines == dict.fromkeys(names, "will be downloaded")
 

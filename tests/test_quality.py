@@ -28,16 +28,16 @@ def test_a_clock_stops_at_the_first_validation_that_is_good_enough():
         clock.start()
     assert [accuracy.is_over(value) for value in (0.1, 0.29, 0.3)] == [0, 0, 1]
     assert [nats.is_over(value) for value in (150.0, 110.1, 110.0)] == [0, 0, 1]
-    assert [value for _, value in nats.noted] == [150.0, 110.1, 110.0]
-    assert sorted(accuracy.noted) == accuracy.noted  # time goes on
-    impatient = Clock(dataclasses.replace(RACES["vae"], most_seconds=0.0))
+    assert [value for _, value in nats.validations] == [150.0, 110.1, 110.0]
+    assert sorted(accuracy.validations) == accuracy.validations  # time goes on
+    impatient = Clock(dataclasses.replace(RACES["vae"], max_seconds=0.0))
     impatient.start()
     assert impatient.is_over(150.0)
 
 
 def test_a_race_to_a_quality_is_compared_seed_by_seed():
     result = quality.Result(RACES["lstm"])
-    result.noted = {
+    result.runs = {
         "ours-torch": [[(10.0, 0.85)], [(5.0, 0.8), (20.0, 0.85)], [(5.0, 0.85)]],
         quality.SCRIPT: [[(30.0, 0.85)], [(40.0, 0.85)], [(50.0, 0.7), (99.0, 0.8)]],
     }
@@ -88,12 +88,12 @@ def mnist(tmp_path, monkeypatch):
 def test_the_vae_of_2021_is_judged_in_nats_a_digit():
     from benchmarks import quality_2021
 
-    clock = Clock(dataclasses.replace(RACES["vae"], most_seconds=0.0))
+    clock = Clock(dataclasses.replace(RACES["vae"], max_seconds=0.0))
     quality_2021.train(clock, seed=0)
     # Noise is far from the goal: patience ends it. A decoder that knows nothing
     # answers log-odds near 0: 784 log 2 nats, and hardly any KL divergence.
-    assert len(clock.noted) == 1
-    assert clock.noted[0][1] == pytest.approx(784 * math.log(2), rel=0.02)
+    assert len(clock.validations) == 1
+    assert clock.validations[0][1] == pytest.approx(784 * math.log(2), rel=0.02)
 
 
 @on_tensorflow
@@ -102,9 +102,9 @@ def test_ours_is_timed_until_it_is_good_enough():
     race = dataclasses.replace(RACES["vae"], goal=1e6)  # the first epoch is enough
     clock = Clock(race)
     quality.train_ours(clock, seed=0)
-    assert len(clock.noted) == 1
+    assert len(clock.validations) == 1
     # No decoder takes less: the entropy of a pixel of grey noise is half a nat.
-    assert 784 / 2 < clock.noted[0][1] < 10_000
+    assert 784 / 2 < clock.validations[0][1] < 10_000
     validation = data.load("mnist", labelled=False, validation_fraction=0.2).validation
     assert len(validation) == 20  # two of each of the ten digits' twelve
 

@@ -109,14 +109,26 @@ def _sets(folder: str | None) -> list[tuple[str, Path | None]]:
             sets.append((name, next(existing, None)))
     if folder:
         named = [path for _, path in sets]
-        sets += [
-            ("", path)
-            for path in sorted(Path(folder).expanduser().iterdir())
-            if path not in named
-            and path.name[0] != "."
-            and (path.is_dir() or path.suffix.lower() in (".npz", *READERS))
-        ]
+        others = _data_in(Path(folder).expanduser())
+        sets += [("", path) for path in others if path not in named]
     return sets
+
+
+def _data_in(folder: Path) -> list[Path]:
+    """Return the files of data and the folders in a folder.
+
+    In the place of a folder without folders, such as one of tables, its files stand.
+    """
+    data = []
+    for path in sorted(folder.iterdir()):
+        if path.name[0] == ".":
+            continue
+        if path.is_dir():
+            inner = [] if any(p.is_dir() for p in path.iterdir()) else _data_in(path)
+            data += inner or [path]
+        elif path.suffix.lower() in (".npz", *READERS):
+            data.append(path)
+    return data
 
 
 def _content(path: Path) -> str:
