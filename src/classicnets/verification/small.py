@@ -98,7 +98,6 @@ def member_of(network: str) -> str:
     return member
 
 
-@functools.cache
 def of(network: str) -> Small:
     """Return what a network is when it is small.
 
@@ -110,8 +109,11 @@ def of(network: str) -> Small:
         UserError: If it takes none of them.
     """
     family, _ = networks.find(network)
-    if family in SMALL:
-        return SMALL[family]
+    return SMALL.get(family) or _without_entry(network)
+
+
+@functools.cache
+def _without_entry(network: str) -> Small:
     shipped = map(recipes.load, recipes.names())
     recipe = next((each for each in shipped if each.network == network), None)
     options: dict[str, Any] = dict(recipe.network_options) if recipe else {}
