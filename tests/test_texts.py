@@ -229,7 +229,7 @@ def test_results_come_in_the_order_of_the_texts():
     [
         ({"flip": True}, "flip is for images, and tiny.csv has texts"),
         ({"network": "resnet20", "network_options": {}}, "resnet20 takes images"),
-        ({"weights": "model.keras"}, "weights are for images, and .* has texts"),
+        ({"weights": __file__}, "weights are for images, and .* has texts"),
         ({"keep_tokens": "middle"}, "keep_tokens must be one of first, last, ends"),
     ],
 )
