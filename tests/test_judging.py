@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from classicnets import data
 from classicnets.data import Rows
 from classicnets.errors import UserError
-from classicnets.tasks import judging
+from classicnets.tasks import features, judging
 
 RANDOM = np.random.default_rng
 
@@ -70,9 +70,9 @@ def test_fid_of_fewer_images_than_features_matches_the_eigenvalues():
 
 
 def test_fid_of_a_set_with_itself_is_zero():
-    features = 100.0 * RANDOM(7).normal(size=(50, 20)) @ np.diag(0.5 ** np.arange(20))
-    shuffled = features[RANDOM(8).permutation(50)]
-    assert judging.fid(features, shuffled) == pytest.approx(0.0, abs=1e-8)
+    rows = 100.0 * RANDOM(7).normal(size=(50, 20)) @ np.diag(0.5 ** np.arange(20))
+    shuffled = rows[RANDOM(8).permutation(50)]
+    assert judging.fid(rows, shuffled) == pytest.approx(0.0, abs=1e-8)
 
 
 def test_fid_between_samples_of_one_distribution_grows_as_they_shrink():
@@ -104,8 +104,8 @@ def test_kid_of_whole_sets_matches_a_double_loop():
 def test_kid_between_halves_of_one_set_is_zero_on_average():
     found = []
     for n in range(200):
-        features = RANDOM(n).normal(size=(40, 5))
-        found.append(judging.kid(features[:20], features[20:])[0])
+        rows = RANDOM(n).normal(size=(40, 5))
+        found.append(judging.kid(rows[:20], rows[20:])[0])
     assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(200)
     assert min(found) < 0.0  # an estimate with a bias would be a square
 
@@ -138,8 +138,8 @@ def test_features_that_cannot_be_compared_are_refused(function, real, fake):
 
 
 def features_file():
-    with safetensors.safe_open(judging.FEATURES_FILE, framework="numpy") as file:
-        return load_file(judging.FEATURES_FILE), file.metadata()
+    with safetensors.safe_open(features.FEATURES_FILE, framework="numpy") as file:
+        return load_file(features.FEATURES_FILE), file.metadata()
 
 
 def convolved(x, kernel, stride):
@@ -182,7 +182,7 @@ def test_features_match_the_network_computed_in_numpy():
 
 
 def test_the_features_file_is_small_and_says_where_it_comes_from():
-    assert judging.FEATURES_FILE.stat().st_size < 700_000
+    assert features.FEATURES_FILE.stat().st_size < 700_000
     tensors, header = features_file()
     assert {str(tensor.dtype) for tensor in tensors.values()} == {"float16"}
     assert judging.FEATURES.startswith(f"{header['network']}-{header['data']} ")
@@ -192,7 +192,7 @@ def test_the_features_file_is_small_and_says_where_it_comes_from():
 
 def test_features_leave_the_precision_and_the_random_numbers_of_the_process(digits):
     expected = judging.features(digits[:4])
-    judging._small_network.cache_clear()
+    features._small_network.cache_clear()
     keras.config.set_dtype_policy("mixed_bfloat16")
     numbers = random.getstate()
     try:
@@ -213,7 +213,7 @@ def test_every_image_counts_once_and_all_batches_have_one_size():
 
     levels = np.arange(10, dtype=np.uint8)
     images = np.broadcast_to(levels[:, None, None, None], (10, 8, 8, 1))
-    found = judging._extract(forward, images, image_size=8, batch_size=4)
+    found = features._extract(forward, images, image_size=8, batch_size=4)
     np.testing.assert_array_equal(found, np.repeat(levels[:, None], 3, axis=1))
     assert sizes == [4, 4, 4]
 
@@ -267,11 +267,10 @@ def test_inception_features_are_those_of_the_weights_in_the_file(tmp_path, monke
     np.testing.assert_allclose(found, level * kernel.sum(axis=0), atol=1e-3)
     assert asked[1]["pooling"] == "avg"
     assert not asked[1]["include_top"]
-    judged = judging.judge_generator(
-        np.tile(images, (2, 1, 1, 1)),
-        np.tile(images, (2, 1, 1, 1)),
-        inception_weights=tmp_path / "inception.weights.h5",
-    )
+    weights_path = tmp_path / "inception.weights.h5"
+    copies = np.tile(images, (2, 1, 1, 1))
+    judge = judging.ImageJudge(copies, inception_weights=weights_path)
+    judged = judge.judge(copies)
     assert judged["features"] == judging.INCEPTION_FEATURES
 
 
@@ -296,7 +295,8 @@ def test_worse_images_are_judged_worse_and_real_ones_at_the_floor(digits):
     real, others = digits[:100], digits[100:200]
     noise = RANDOM(16).integers(256, size=real.shape, dtype=np.uint8)
     fakes = others, blurred(others, 1), blurred(others, 3), noise
-    found = [judging.judge_generator(real, fake, digits[200:300]) for fake in fakes]
+    judge = judging.ImageJudge(real)
+    found = [judge.judge(fake, digits[200:300]) for fake in fakes]
     for metric in ("fid", "kid"):
         values = [metrics[metric] for metrics in found]
         assert values == sorted(values)
@@ -306,7 +306,7 @@ def test_worse_images_are_judged_worse_and_real_ones_at_the_floor(digits):
 
 
 def test_the_verdict_says_what_was_compared(digits):
-    found = judging.judge_generator(digits[:50], digits[50:70], digits[100:110])
+    found = judging.ImageJudge(digits[:50]).judge(digits[50:70], digits[100:110])
     counts = ("examples", "real_examples", "floor_examples")
     assert [found[count] for count in counts] == [20, 50, 10]
     slices = (digits[:50], digits[50:70], digits[100:110])
@@ -321,7 +321,7 @@ def test_the_verdict_says_what_was_compared(digits):
 def test_without_other_images_the_floor_parts_the_real_ones(
     digits, generated, in_place
 ):
-    found = judging.judge_generator(digits[:50], digits[50 : 50 + generated])
+    found = judging.ImageJudge(digits[:50]).judge(digits[50 : 50 + generated])
     assert found["floor_examples"] == in_place
     assert 0 < found["fid_floor"] < 3 * found["fid"]
 

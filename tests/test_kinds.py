@@ -13,12 +13,12 @@ PACKAGE = Path(classicnets.__file__).parent
 # Where the words may stand: the kinds, the dicts, a network's own file and name, the
 # tasks; and the tables of proofs, whose keys are names of networks.
 WORDS = {
-    "classify": {"kinds.py", "tasks/__init__.py"},
+    "classify": {"kinds.py", "tasks/__init__.py", "reports/report.py"},  # a page
     "reconstruct": {"__init__.py", "kinds.py", "tasks/__init__.py"},  # cn.reconstruct
     "generate": {"kinds.py", "tasks/__init__.py"},
     "vae": {
         *("networks/__init__.py", "networks/vae.py"),
-        *("verification/anchors.py", "verification/by_hand.py"),
+        *("verification/anchors.py", "verification/outputs.py"),
         "verification/small.py",
     },
 }

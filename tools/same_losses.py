@@ -125,9 +125,10 @@ def _compare(given, backend, name, recipe) -> tuple[str, str]:
     started = time.monotonic()
     arguments = backend, name, recipe, given.steps, given.timeout
     before = _kept(given.keep, given.before, *arguments)
-    after = _train(given.after, *arguments) if given.after else before
-    texts = differences(before, after)
-    line = "same" if given.after else "kept"
+    if given.after:
+        line, texts = "same", differences(before, _train(given.after, *arguments))
+    else:
+        line, texts = "kept", [before["error"]] if "error" in before else []
     if texts:
         more = f"; and {len(texts) - SHOWN} more" * (len(texts) > SHOWN)
         line = "; ".join(texts[:SHOWN]) + more
