@@ -33,7 +33,7 @@ def load(source: str | pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
 
 def reopen(path: pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
     """Read the complete recipe of a run; see `load` and `rebuild`."""
-    values = _with_changes(dataclasses.asdict(rebuild(_read(path))), changes)
+    values = _with_changes(_read(path), changes)
     return _build(values, serving={key.partition(".")[0] for key in options(changes)})
 
 
