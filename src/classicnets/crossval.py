@@ -127,12 +127,17 @@ def resume(
 def _finish(folder: CrossValidation, number: int, *, verbose: bool) -> Run:
     """Return a fold's run, trained to its end."""
     recipe, run = folder.fold_recipe(number), folder.fold(number)
+    fingerprint = folder.fingerprint
     if run is None:
         # A process that was killed while it made the folder.
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(folder.fold_path(number))
         return training.train(
-            recipe, runs=folder.path, name=f"fold-{number}", verbose=verbose
+            recipe,
+            runs=folder.path,
+            name=f"fold-{number}",
+            verbose=verbose,
+            fingerprint=fingerprint,
         )
     was, now = vars(run.recipe), vars(recipe)
     # A batch larger than the data was made smaller.

@@ -65,7 +65,7 @@ def write(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file as JSON; NumPy's numbers are understood."""
-    text = json.dumps(_plain(content), indent=2, ensure_ascii=False)
+    text = json.dumps(plain(content), indent=2, ensure_ascii=False)
     write(path, f"{text}\n".encode())
 
 
@@ -173,14 +173,14 @@ def as_typed(path: Path) -> str:
     return os.path.relpath(path) if inside else str(path)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return the value in JSON's own types; what is not finite becomes null."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None  # JSON knows no NaN: other readers would refuse the file
     if isinstance(value, os.PathLike):

@@ -80,6 +80,11 @@ class Kind:
     further_scores: tuple[str, ...] = ()
 
     @property
+    def judged(self) -> str:
+        """The part whose scores are the run's: the first."""
+        return next(iter(self.parts))
+
+    @property
     def reconstructs(self) -> bool:
         """Whether it encodes images and decodes them again."""
         return "encoder" in self.parts

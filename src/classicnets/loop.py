@@ -11,11 +11,12 @@ import numpy as np
 from classicnets import engine, kinds
 from classicnets import recipe as recipes
 from classicnets.data import Splits
-from classicnets.errors import RunError, Stopped
+from classicnets.errors import RunError, Stopped, UserError
 from classicnets.inference import evaluation, sampling
 from classicnets.optimization import learning_rates
 from classicnets.recipe import Recipe
 from classicnets.reports import report
+from classicnets.runs import checkpoint
 from classicnets.runs.checkpoint import Checkpoints
 from classicnets.runs.run import Run
 from classicnets.tasks import Task
@@ -53,7 +54,7 @@ class Loop:
         )
         self.callbacks.set_params({"epochs": recipe.epochs, "steps": self.steps})
         self.checkpoints = Checkpoints(
-            run.path / "checkpoints", task.state, task.network.variables
+            run.path / checkpoint.FOLDER, task.state, task.network.variables
         )
         self.epoch = self.position = 0
         self.totals = dict.fromkeys(task.logs, 0.0)
@@ -72,15 +73,34 @@ class Loop:
         return self.epoch >= self.recipe.epochs or self._waited_enough()
 
     def find_checkpoint(self) -> list[str]:
-        """Go to where the newest whole checkpoint is; return notes on it."""
+        """Go to where the newest whole checkpoint is; return notes on it.
+
+        Raises:
+            UserError: If all are damaged, or are gone though the run has got on.
+        """
         progress, notes = self.checkpoints.find_newest()
         if not progress:
+            self._refuse_lost_checkpoints()
             return [*notes, "no checkpoint yet: the run begins anew."]
         for key in ("epoch", "totals", "best", "epoch_seconds", "seconds"):
             setattr(self, key, progress[key])
         self.position = progress["done"]
         self.saved_recipe = recipes.rebuild(progress["recipe"])
         return [*notes, f"going on after {self.step:,} steps."]
+
+    def _refuse_lost_checkpoints(self) -> None:
+        """Refuse to begin anew over what a run has left: its first step was saved."""
+        folder, run = self.checkpoints.folder, self.run
+        epochs = max(len(run.history), int(run.status.get("epoch", 0)))
+        left = [f"{epochs} epochs of history"] if epochs else []
+        left += sorted(path.name for path in folder.glob("best-*.safetensors"))
+        left += sorted(path.name for path in run.path.glob("*.keras"))
+        if left:
+            raise UserError(
+                f"{run.typed_path} cannot go on: checkpoints/step-*.safetensors are"
+                f" gone, what is left is {', '.join(left)}. classicnets train"
+                f" {run.typed_path}/recipe.toml begins a new run."
+            )
 
     def _save(self) -> None:
         progress = {
@@ -112,7 +132,7 @@ class Loop:
 
     def introduce(self, notes: Sequence[str], verbose: bool) -> None:
         """Say what is trained on what, and start the clock."""
-        self._started = self._saved_at = time.monotonic()
+        self._started = self._saved_at = self._epoch_started = time.monotonic()
         self._saved_step = self.step
         recipe, splits = self.recipe, self.splits
         steps = recipe.epochs * self.steps
@@ -137,6 +157,8 @@ class Loop:
         self.task.network.stop_training = False
         self.callbacks.on_train_begin()
         with self.bar, Watch() as self.watch:
+            if not self.step:  # whatever comes later, there is a checkpoint
+                self._save()
             while not (self.is_over or self.task.network.stop_training):
                 self._run_epoch()
         self.callbacks.on_train_end()

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import random
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from classicnets import recipe as recipes
 from classicnets.errors import RunError, Stopped, UserError
 from classicnets.loop import Loop
 from classicnets.recipe import Recipe
-from classicnets.runs import environment, new, resuming
+from classicnets.reports import report
+from classicnets.runs import earlier, environment, new, resuming
+from classicnets.runs.checkpoint import has_checkpoint
 from classicnets.runs.run import Run
 from classicnets.tasks import TASKS, Task
 from classicnets.weights import loading
@@ -27,6 +30,7 @@ def train(
     name: str | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: bool = True,
+    fingerprint: str = "",
     **changes: Any,
 ) -> Run:
     """Train a network as a recipe says.
@@ -37,6 +41,7 @@ def train(
         name: Name of the run; the recipe's name by default.
         callbacks: Standard Keras callbacks.
         verbose: Show the progress on stderr.
+        fingerprint: Of the data, where they must be the same as those of another run.
         **changes: Keys of the recipe to change, such as `epochs=2` or `data="photos"`.
 
     Returns:
@@ -52,17 +57,20 @@ def train(
         recipe = recipes.load(recipe)
     recipe = recipes.change(recipe, changes)
     with _precision(recipe.precision):
-        recipe, splits, task, notes = _prepare(recipe, verbose)
+        ready = _prepare(recipe, verbose)
+        resuming.check_content(fingerprint, ready.splits)
+        facts = {"class_names": list(ready.splits.class_names)}
+        facts |= {"fresh_layers": ready.fresh} if recipe.weights else {}
         run = new.create(
             runs,
             name or recipe.network,
-            recipe,
-            environment=_describe(splits) | {"class_names": list(splits.class_names)},
+            ready.recipe,
+            environment=_describe(ready.splits) | facts,
         )
-        _save_tokenizer(run, splits)
+        _save_tokenizer(run, ready.splits)
         with run.locked():
-            loop = Loop(run, task, recipe=recipe, splits=splits, callbacks=callbacks)
-            return _run(loop, [*splits.notes, *notes], verbose=verbose)
+            loop = ready.loop(run, callbacks)
+            return _run(loop, [*ready.splits.notes, *ready.notes], verbose=verbose)
 
 
 def resume(
@@ -85,7 +93,7 @@ def resume(
         allow_changed: Which of "recipe", "data" and "backend" may differ from those
             that the run began with.
         **changes: Keys of the recipe to change: `epochs` and others of
-            `resuming.HARMLESS`.
+            `identity.HARMLESS`.
 
     Raises:
         UserError: If the run is finished, or is being trained, or anything changed that
@@ -93,21 +101,52 @@ def resume(
         RunError, Stopped: As `train`.
     """
     run = run if isinstance(run, Run) else Run(run)
-    with run.locked():
+    with run.locked(), _stoppable(run):
         recipe = recipes.change(recipes.reopen(run.path / "recipe.toml"), changes)
         # Needed after an epoch and at the end: what is wrong with them is said now.
         _ = run.history, run.metrics
+        if _lacks_its_report(run) and not changes:
+            path = report.write(run)
+            if verbose:
+                print(f"it was over, all but its report {path}", file=sys.stderr)
+            return run
         with _precision(recipe.precision):
-            recipe, splits, task, notes = _prepare(recipe, verbose, run.tokenizer)
-            loop = Loop(run, task, recipe=recipe, splits=splits, callbacks=callbacks)
-            notes += loop.find_checkpoint()
+            ready = _prepare(recipe, verbose, run)
+            loop = ready.loop(run, callbacks)
+            notes = ready.notes + loop.find_checkpoint()
             resuming.check(
-                run, splits, before=loop.saved_recipe, now=recipe, allowed=allow_changed
+                run,
+                ready.splits,
+                before=loop.saved_recipe,
+                now=ready.recipe,
+                allowed=allow_changed,
             )
             _check_unfinished(run, loop)
+            if not loop.is_over:
+                notes += earlier.keep(run)
             loop.checkpoints.restore()
-            _save_resuming(run, loop, splits)
+            _save_resuming(run, loop, ready.splits)
+            if not loop.is_over:
+                earlier.clear(run)
             return _run(loop, notes, verbose=verbose)
+
+
+@contextlib.contextmanager
+def _stoppable(run: Run) -> Iterator[None]:
+    """Say how to go on, where a signal comes before the first step."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if "go on with" in str(error):
+            raise
+        number = error.signal if isinstance(error, Stopped) else 2
+        line = f"stopped; go on with: classicnets resume {run.typed_path}"
+        raise Stopped(line, number) from None
+
+
+def _lacks_its_report(run: Run) -> bool:
+    """Return whether a process was killed between a run's end and its report."""
+    return run.status.get("state") == "finished" and not report.is_current(run)
 
 
 def _run(loop: Loop, notes: list[str], *, verbose: bool) -> Run:
@@ -166,6 +205,7 @@ def _save_resuming(run: Run, loop: Loop, splits: data.Splits) -> None:
     resumed = [*began.get("resumed", []), {"step": loop.step, **now}]
     run.save_json("environment.json", began | {"resumed": resumed})
     run.save_text("recipe.toml", recipes.to_toml(loop.recipe))
+    run.set_status("running", epoch=loop.epoch)
     _save_tokenizer(run, splits)
 
 
@@ -174,24 +214,60 @@ def _save_tokenizer(run: Run, splits: data.Splits) -> None:
         run.save_text("tokenizer.json", splits.tokenizer.to_str(pretty=True))
 
 
-def _prepare(
-    recipe: Recipe, verbose: bool, tokenizer: Any = None
-) -> tuple[Recipe, data.Splits, Task, list[str]]:
-    """Load the data and build the network and its task, with its seed's weights."""
+@dataclasses.dataclass(frozen=True)
+class _Ready:
+    """What a loop is made of.
+
+    Args:
+        recipe: With the batch that fits the data.
+        splits: The data.
+        task: With the network, and its seed's weights.
+        notes: For the user.
+        fresh: The layers that `weights = FILE` did not fit.
+    """
+
+    recipe: Recipe
+    splits: data.Splits
+    task: Task
+    notes: list[str]
+    fresh: list[str]
+
+    def loop(self, run: Run, callbacks: Sequence[keras.callbacks.Callback]) -> Loop:
+        """Return the loop of a run."""
+        return Loop(
+            run, self.task, recipe=self.recipe, splits=self.splits, callbacks=callbacks
+        )
+
+
+def _prepare(recipe: Recipe, verbose: bool, run: Run | None = None) -> _Ready:
+    """Load the data, build the network and its task; of a run that goes on, if any."""
     # Keras draws the seeds of initializers and dropout from Python's generator;
     # keras.utils.set_random_seed would import TensorFlow on every backend.
     random.seed(recipe.seed)
     if recipe.deterministic:
         engine.make_deterministic()
     networks.check_options(recipe.network, recipe.network_options)
-    if recipe.weights:  # a wrong path is refused before the data are decoded
+    # Its checkpoint has all weights: it needs the file that it began from no more.
+    fresh = (
+        run.environment.get("fresh_layers")
+        if run and has_checkpoint(run.path)
+        else None
+    )
+    if recipe.weights and fresh is None:  # refused before the data are decoded
         loading.check_file(recipe.weights)
+    tokenizer = run.tokenizer if run else None
     options = data.from_recipe(recipe, tokenizer=tokenizer, progress=verbose)
     splits = data.load(recipe.data, options)
     recipes.check_inputs(recipe, splits.inputs, splits.name)
     recipe, notes = _fit_batch(recipe, splits)
     try:
-        network, fresh = _network(recipe, splits)
+        network = _network(recipe, splits)
+        if recipe.weights and fresh is None:
+            fresh = loading.load_weights(network, recipe.weights)
+            notes += [f"{name} starts anew: the weights do not fit" for name in fresh]
+        if recipe.freeze:
+            # Layers that the weights do not fit are random: frozen, they would stay so.
+            loading.freeze(network, trained=tuple(fresh or ()) or ("logits",))
         # Those of a run that goes on are in its checkpoint.
         if recipe.word_vectors and tokenizer is None:
             _start_with_word_vectors(network, splits)
@@ -200,7 +276,7 @@ def _prepare(
         raise UserError(str(error)) from None
     flags = environment.processor_flags()
     notes += _slow_precision(recipe, engine.device(), flags=flags)
-    return recipe, splits, task, notes + fresh
+    return _Ready(recipe, splits, task, notes, fresh or [])
 
 
 def _check_unfinished(run: Run, loop: Loop) -> None:
@@ -245,21 +321,14 @@ def _start_with_word_vectors(network: Any, splits: data.Splits) -> None:
     table.assign(data.word_vectors(splits.train, *table.shape))
 
 
-def _network(recipe: Recipe, splits: data.Splits) -> tuple[Any, list[str]]:
-    """Build the network, or the pair of a GAN; note what the weights do not fit."""
+def _network(recipe: Recipe, splits: data.Splits) -> Any:
+    """Build the network, or the pair of a GAN."""
     options = recipe.network_options | splits.network_options
     if splits.inputs == recipes.TEXTS and not networks.reads_texts(recipe.network):
         raise UserError(f"{recipe.network} takes images, {splits.name} has texts.")
     if recipe.weights and splits.inputs == recipes.TEXTS:
         # Another vocabulary has other numbers for the same words.
         raise UserError(f"weights are for images, and {splits.name} has texts.")
-    network = networks.build(
+    return networks.build(
         recipe.network, splits.input_shape, len(splits.class_names), **options
     )
-    if not recipe.weights:
-        return network, []
-    fresh = loading.load_weights(network, recipe.weights)
-    if recipe.freeze:
-        # Layers that the weights do not fit are random: frozen, they would stay so.
-        loading.freeze(network, trained=tuple(fresh) or ("logits",))
-    return network, [f"{name} starts anew: the weights do not fit" for name in fresh]

@@ -3,7 +3,9 @@
 Nothing here imports a backend before a command needs it: `--help` and `list` are fast.
 """
 
+import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -53,6 +55,8 @@ data.add_command(looking.prepare)
 
 def main() -> None:
     """Run the command; a wrong input is one line and exit code 2."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _stop)
     try:
         commands.main(standalone_mode=False)
     except click.exceptions.Exit as end:
@@ -68,6 +72,11 @@ def main() -> None:
         if isinstance(stopped, Stopped):
             _fail(str(stopped), 128 + stopped.signal)
         _fail("stopped.", 130)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """End as Ctrl-C does: what is half written is removed."""
+    raise Stopped("stopped.", number)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -39,20 +39,36 @@ _picture_option = click.option(
 )
 
 
+_changed_option = click.option(
+    "--allow-changed",
+    multiple=True,
+    type=click.Choice(["data"]),
+    help="Go on although they are not what the RUN learned from.",
+)
+
+
 @click.command()
 @click.argument("run")
 @click.option("--split", default="test", help="test, validation or train.")
 @click.option("--data", help="Other data with the same classes.")
 @click.option("--json", "as_json", is_flag=True)
+@_changed_option
 @backend_option
-def evaluate(run: str, *, split: str, data: str | None, as_json: bool) -> None:
+def evaluate(
+    run: str,
+    *,
+    split: str,
+    data: str | None,
+    as_json: bool,
+    allow_changed: tuple[str, ...],
+) -> None:
     """Judge a RUN's model on every example of a split."""
     opened = open_run(run)
     start_backend()
     from classicnets.inference import evaluation
     from classicnets.reports import report
 
-    metrics = evaluation.evaluate(opened, split, data=data)
+    metrics = evaluation.evaluate(opened, split, data=data, allow_changed=allow_changed)
     if data is None:
         report.write(opened)
     if as_json:
@@ -142,8 +158,15 @@ def sample(run: str, *, count: int, seed: int, output: Path | None) -> None:
 @click.argument("run")
 @click.argument("inputs", nargs=-1)
 @_picture_option
+@_changed_option
 @backend_option
-def reconstruct(run: str, inputs: tuple[str, ...], *, output: Path | None) -> None:
+def reconstruct(
+    run: str,
+    inputs: tuple[str, ...],
+    *,
+    output: Path | None,
+    allow_changed: tuple[str, ...],
+) -> None:
     """Encode images and decode them again with a RUN of an autoencoder or a VAE.
 
     INPUTS are image files and folders of them; without any, validation images.
@@ -153,7 +176,7 @@ def reconstruct(run: str, inputs: tuple[str, ...], *, output: Path | None) -> No
     from classicnets import pictures
     from classicnets.inference import predicting, sampling
 
-    images = predicting.images(opened, inputs, most=64)
+    images = predicting.images(opened, inputs, most=64, allow_changed=allow_changed)
     sheet = pictures.pairs(images, sampling.reconstruct(opened, images))
     _write(opened, sheet, output, "reconstructed")
 

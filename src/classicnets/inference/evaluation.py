@@ -12,6 +12,7 @@ from classicnets.data import Examples, Splits
 from classicnets.errors import UserError
 from classicnets.inference import sampling
 from classicnets.inference.predicting import load_data, logits
+from classicnets.runs import identity
 from classicnets.runs.run import Run
 from classicnets.streams import Stream, subset
 from classicnets.tasks import scores
@@ -31,6 +32,7 @@ def evaluate(
     *,
     data: str | None = None,
     splits: Splits | None = None,
+    allow_changed: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Judge a run's network on every example of a split.
 
@@ -39,28 +41,35 @@ def evaluate(
         split: "train", "validation" or "test".
         data: Other data with the same classes; the result is then not kept in the run.
         splits: The run's own data, if they are already open.
+        allow_changed: ("data",) judges on the run's own data though they have changed;
+            the metrics then say how, as `data_changed`.
 
     Returns:
-        `examples` counted and `seconds`; of a classifier what `scores.judge` returns,
-        and `by_length` for texts; of an autoencoder or a VAE what `Bounds.judge`
-        returns; of a GAN what `ImageJudge.judge` does: as many images are generated as
-        the split has, 10,000 at most. Also in metrics.json.
+        `examples` counted and `seconds`; `model`, the digest of the network that was
+        judged, and `data`, the fingerprint of what it was judged on; of a classifier
+        what `scores.judge` returns, and `by_length` for texts; of an autoencoder or a
+        VAE what `Bounds.judge` returns; of a GAN what `ImageJudge.judge` does: as many
+        images are generated as the split has, 10,000 at most. Also in metrics.json.
 
     Raises:
         UserError: If there is no such split, no model yet, or the data do not fit.
     """
     if split not in SPLITS:
         raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
-    splits = splits or load_data(run, data)
+    splits = splits or load_data(run, data, allow_changed=allow_changed)
+    model = run.digest(run.recipe.kind.judged)
     examples = splits.open_test() if split == "test" else getattr(splits, split)
     judge = _JUDGES[run.recipe.kind]
     started = time.monotonic()
     metrics, samples = judge(run, split, splits, examples)
-    metrics["seconds"] = time.monotonic() - started
+    metrics |= {"seconds": time.monotonic() - started, "model": model}
+    metrics["data"] = splits.fingerprint
     if data is None:
+        if lines := identity.data_differences(run.environment, splits):
+            metrics["data_changed"] = "; ".join(lines)
         run.save_metrics(split, metrics)
         if samples:
-            run.save_samples(split, samples)
+            run.save_samples(split, samples | {"model": np.array(model)})
     return metrics
 
 

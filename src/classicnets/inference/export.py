@@ -18,6 +18,7 @@ import numpy as np
 from classicnets.errors import RunError, UserError
 from classicnets.inference import runtimes
 from classicnets.inference.formats import FORMATS, check, check_place, write
+from classicnets.runs import identity
 from classicnets.runs.run import Run
 
 if TYPE_CHECKING:
@@ -87,7 +88,22 @@ def export(
             with file.open("rb") as opened:
                 os.fsync(opened.fileno())
         file.replace(path)
+    _remember(run, part, path, format_=format_)
     return path, difference
+
+
+def _remember(run: Run, part: str, path: Path, *, format_: str) -> None:
+    """Write down of which network a file is, and of which data."""
+    path = path.resolve()
+    name = path.name if path.parent == run.path else str(path)
+    entry = {
+        "part": part,
+        "format": format_,
+        "sha256": identity.digest(path) if path.is_file() else None,  # no folder's
+        "model": run.digest(part),
+        "data": identity.of_data(run.environment).get("data_fingerprint"),
+    }
+    run.save_json("exports.json", run.exports | {name: entry})
 
 
 def with_names(

@@ -14,20 +14,36 @@ from classicnets.data import Rows, Splits
 from classicnets.data.batches import in_batches
 from classicnets.data.folder_files import IMAGES, TEXTS
 from classicnets.errors import UserError
+from classicnets.runs import identity
 from classicnets.runs.run import Run
 
 Source = str | Path | BinaryIO
 
 
-def load_data(run: Run, source: str | None = None) -> Splits:
-    """Open a run's data again, or other data as the run's network takes them."""
+def load_data(
+    run: Run, source: str | None = None, *, allow_changed: Sequence[str] = ()
+) -> Splits:
+    """Open a run's data again, or other data as the run's network takes them.
+
+    Args:
+        run: A finished run.
+        source: Other data; None for the run's own.
+        allow_changed: ("data",) opens the run's own though they are no longer what it
+            learned from.
+
+    Raises:
+        UserError: If the run's own data have changed.
+    """
     recipe = run.recipe
     changes: dict[str, Any] = {"tokenizer": run.tokenizer}
     if source:  # other data have no such folds
         changes |= {"folds": 0, "fold": 0, "groups": ""}
     if run.tokenizer is None:
         changes |= _image_shape(run)
-    return data.load(source or recipe.data, data.from_recipe(recipe, **changes))
+    splits = data.load(source or recipe.data, data.from_recipe(recipe, **changes))
+    if source is None:
+        identity.check_data(run.environment, splits, allowed=allow_changed)
+    return splits
 
 
 def logits(run: Run, inputs: np.ndarray | Rows) -> np.ndarray:
@@ -137,22 +153,30 @@ def image_predictions(
             yield result
 
 
-def images(run: Run, paths: Sequence[Source], *, most: int) -> np.ndarray:
+def images(
+    run: Run,
+    paths: Sequence[Source],
+    *,
+    most: int,
+    allow_changed: Sequence[str] = (),
+) -> np.ndarray:
     """Read images as a run's network takes them.
 
     Args:
         run: A finished run on images.
         paths: Files and folders of them; without any, images of the validation split.
         most: How many at most.
+        allow_changed: See `load_data`.
 
     Returns:
         (n, height, width, channels) uint8.
 
     Raises:
-        UserError: For what is not an image.
+        UserError: For what is not an image, and where `load_data` does.
     """
     if not paths:
-        return np.asarray(load_data(run).validation.inputs[:most])
+        splits = load_data(run, allow_changed=allow_changed)
+        return np.asarray(splits.validation.inputs[:most])
     read, files = _image_reader(run), _files(paths, IMAGES.endings)
     return np.stack([read(path) for path in itertools.islice(files, most)])
 

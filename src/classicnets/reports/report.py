@@ -50,6 +50,17 @@ def write(run: Run) -> Path:
     return run.path / "report.html"
 
 
+def is_current(run: Run) -> bool:
+    """Return whether report.html was written after the run's last change of state."""
+    updated = str(run.status.get("updated", ""))
+    try:
+        text = (run.path / "report.html").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    mark = '<meta name="updated"'  # pages of earlier versions have none
+    return mark not in text or f'{mark} content="{markupsafe.escape(updated)}">' in text
+
+
 @contextlib.contextmanager
 def readable(folder: Path) -> Iterator[None]:
     """Refuse odd values in a folder's files in one line.

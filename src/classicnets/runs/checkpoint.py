@@ -27,6 +27,7 @@ from safetensors.numpy import load, save
 from classicnets import files
 from classicnets.errors import RunError, UserError
 
+FOLDER = "checkpoints"
 MOST = 2  # checkpoints; older ones are removed
 
 
@@ -106,8 +107,8 @@ class Checkpoints:
             return progress, damaged
         if damaged:
             raise UserError(
-                f"no checkpoint is whole: {' '.join(damaged)} Without the folder"
-                f" {self.folder} the run begins anew."
+                f"no checkpoint is whole: {' '.join(damaged)} classicnets train"
+                f" {files.as_typed(self.folder.parent)}/recipe.toml begins a new run."
             )
         return {}, []
 
@@ -127,6 +128,11 @@ class Checkpoints:
 
     def _best(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch:04d}.safetensors"
+
+
+def has_checkpoint(run: Path) -> bool:
+    """Return whether the folder of a run has a checkpoint, whole or not."""
+    return any((run / FOLDER).glob("step-*.safetensors"))
 
 
 class DamagedError(UserError):

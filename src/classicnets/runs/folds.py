@@ -11,6 +11,7 @@ The folds' own folders are the truth: crossval.json is made anew from them after
 
 import contextlib
 import dataclasses
+import glob
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from typing import Any
 from classicnets import files
 from classicnets import recipe as recipes
 from classicnets.errors import UserError
+from classicnets.runs import identity
 from classicnets.runs.run import Run
 
 FILE = "crossval.json"
@@ -75,6 +77,23 @@ class CrossValidation:
         return Run(path) if (path / "recipe.toml").is_file() else None
 
     @property
+    def fingerprint(self) -> str:
+        """That of the data of its folds; "" as long as none has begun.
+
+        Raises:
+            UserError: If they are not all of the same data.
+        """
+        by_run = {
+            run.name: str(identity.of_data(run.environment).get("data_fingerprint", ""))
+            for number in range(1, self.folds + 1)
+            if (run := self.fold(number))
+        }
+        if len(set(by_run.values())) > 1:
+            lines = [f"{name} {value:.12}" for name, value in by_run.items()]
+            raise UserError(f"the folds must be of the same data, got {', '.join(lines)}.")
+        return next(iter(by_run.values()), "")
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         """Counts, seconds and scores of each fold that was judged."""
         rows = []
@@ -94,11 +113,16 @@ class CrossValidation:
             yield
 
     def save(self, state: str) -> None:
-        """Write crossval.json and crossval.csv from what the folds left."""
+        """Write crossval.json and crossval.csv from what the folds left.
+
+        Raises:
+            UserError: If the folds are of different data.
+        """
         rows = self.rows
         means, deviations = summary(rows)
         self.content |= {
             "state": state,
+            "data_fingerprint": self.fingerprint,
             "results": rows,
             "mean": means,
             "std": deviations,
@@ -131,7 +155,7 @@ def find_or_create(
     """
     seed = content["recipe"]["seed"]
     stem = f"{name}-{content['folds']}folds-{seed}"
-    for folder in sorted(Path(runs_folder).glob(f"{stem}*")):
+    for folder in sorted(Path(runs_folder).glob(f"{glob.escape(stem)}*")):
         # One that was damaged is no reason not to begin another.
         with contextlib.suppress(UserError):
             earlier = CrossValidation(folder)

@@ -15,6 +15,8 @@ from classicnets import files
 from classicnets import recipe as recipes
 from classicnets.errors import UserError
 from classicnets.recipe import Recipe
+from classicnets.runs import identity
+from classicnets.runs.earlier import FOLDER
 from classicnets.runs.run import Run
 
 COLUMNS = (
@@ -34,7 +36,10 @@ COLUMNS = (
     "std",  # over those seeds (n - 1)
     "anchor",
     "anchor_source",
+    "model",  # the first digits of its SHA-256
+    "data",  # and of the fingerprint of what it learned from
 )
+_LATER = ("model", "data")  # tables of earlier versions lack them
 # What distinguishes one measurement from another.
 KEY = (
     *("recipe", "seed", "differs", "backend", "precision", "machine", "commit"),
@@ -87,7 +92,8 @@ def record(run: Run, to: Path, *, shared: bool = False) -> list[Row]:
 
     Raises:
         UserError: If the run is not finished, not judged on its test split, a fold of
-            a cross-validation, of a commit with changes, or recorded already; if the
+            a cross-validation, of a commit with changes, or recorded already; if its
+            network, recipe or data are no longer those that it was judged with; if the
             file is not such a table.
     """
     from filelock import FileLock
@@ -111,7 +117,8 @@ def record(run: Run, to: Path, *, shared: bool = False) -> list[Row]:
 def rows(run: Run, *, shared: bool = False) -> list[Row]:
     """Return the rows of a run, whatever its state: one per metric."""
     recipe, places = run.recipe, _places(run)
-    name = re.sub(rf"-{recipe.seed}(-\d+)?$", "", run.name)
+    folder = run.path.parent.parent if run.path.parent.name == FOLDER else run.path
+    name = re.sub(rf"-{recipe.seed}(-\d+)?$", "", folder.name)
     common = {
         "recipe": name,
         "seed": str(recipe.seed),
@@ -138,6 +145,8 @@ def rows(run: Run, *, shared: bool = False) -> list[Row]:
                 "value": _cell(metrics[metric]),
                 "anchor": _cell(anchor),
                 "anchor_source": source,
+                "model": str(metrics.get("model", ""))[: identity.SHOWN],
+                "data": str(metrics.get("data", ""))[: identity.SHOWN],
             }
             results.append(dict.fromkeys(COLUMNS, "") | common | own)
     return results
@@ -152,9 +161,10 @@ def read(path: Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as lines:
             table = csv.DictReader(lines, strict=True)
-            if tuple(table.fieldnames or ()) != COLUMNS:
+            columns = tuple(table.fieldnames or ())
+            if columns not in (COLUMNS, COLUMNS[: -len(_LATER)]):
                 raise UserError(f"{path} must have the columns {', '.join(COLUMNS)}.")
-            records = list(table)
+            records = [dict.fromkeys(COLUMNS[len(columns) :], "") | row for row in table]
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     except (csv.Error, UnicodeDecodeError) as error:
@@ -183,6 +193,13 @@ def _check(run: Run) -> None:
         )
     if run.recipe.folds:
         raise UserError(f"{run.name} is a fold of a cross-validation, no result.")
+    if changed := run.metrics["test"].get("data_changed"):
+        raise UserError(f"{run.name} was judged on data that had changed: {changed}.")
+    run.digest(run.recipe.kind.judged)  # is what the metrics are of
+    if lines := run.recipe_differences():
+        raise UserError(
+            f"{run.name} was finished with another recipe.toml: {'; '.join(lines)}."
+        )
     for place in _places(run):
         if _commit(place).endswith("-dirty"):
             raise UserError(

@@ -6,14 +6,8 @@ from typing import Any
 from classicnets.data import Splits
 from classicnets.errors import UserError
 from classicnets.recipe import Recipe
-from classicnets.runs import environment
+from classicnets.runs import environment, identity
 from classicnets.runs.run import Run
-
-# None of it decides what is learned next.
-HARMLESS = (
-    *("epochs", "early_stopping", "sample_epochs", "evaluation_batch_size"),
-    *("checkpoint_minutes", "checkpoint_steps"),
-)
 
 _NAMED_CLASSES = 4  # of those that changed
 
@@ -28,15 +22,23 @@ def check(
         _check_classes(began.get("class_names", class_names), class_names)
     differences = {
         "recipe": _recipe_differences(before, now),
-        "data": _data_differences(began, splits),
+        "data": identity.data_differences(began, splits),
         "backend": _backend_differences(began),
     }
     for what, lines in differences.items():
         if lines and what not in allowed:
-            raise UserError(
-                f"the {what} must be that of the run so far: {'; '.join(lines)}."
-                f" --allow-changed {what} goes on all the same."
-            )
+            raise identity.changed(what, lines)
+
+
+def check_content(fingerprint: str, splits: Splits) -> None:
+    """Refuse other data than those of this fingerprint; "" stands for any.
+
+    Raises:
+        UserError: With both fingerprints.
+    """
+    began = {"data_fingerprint": fingerprint} if fingerprint else {}
+    if lines := identity.fingerprint_differences(began, splits):
+        raise UserError(f"the data must be those of the other runs: {lines[0]}.")
 
 
 def _check_classes(before: Sequence[str], now: Sequence[str]) -> None:
@@ -54,20 +56,8 @@ def _recipe_differences(before: Recipe, now: Recipe) -> list[str]:
     return [
         f"{key} is {value!r}, was {getattr(before, key)!r}"
         for key, value in vars(now).items()
-        if value != getattr(before, key) and key not in HARMLESS
+        if value != getattr(before, key) and key not in identity.HARMLESS
     ]
-
-
-def _data_differences(began: Mapping[str, Any], splits: Splits) -> list[str]:
-    fingerprint = began.get("data_fingerprint", splits.fingerprint)
-    if fingerprint == splits.fingerprint:
-        return []
-    lines = [f"{splits.name} is {splits.fingerprint:.12}, was {fingerprint:.12}"]
-    for part in ("train", "validation"):
-        count = len(getattr(splits, part))
-        if (before := began.get(f"{part}_examples", count)) != count:
-            lines.append(f"{count} {part} examples, were {before}")
-    return lines
 
 
 def _backend_differences(began: Mapping[str, Any]) -> list[str]:

@@ -10,11 +10,14 @@
         model.keras         the trained network; takes raw pixels, or tokens
         encoder.keras, decoder.keras, generator.keras, critic.keras: its parts, where
                             it has some; those that make images make uint8 pixels
+        identity.json       the digests of these files, to know them by; see `identity`
         model.onnx and the like: what `export` wrote for other programs
+        exports.json        of which network and data each of them is
         tokenizer.json      for a run on texts: the words and their numbers
         samples/            SPLIT.npz: right and wrong examples of a split; for a run
                             that makes images: epoch-0005.png and other pictures
         report.html         all of it as a page
+        earlier/epoch-0010  the run as it was finished then, before it was made longer
 
 The files are the truth: a property reads its file each time, so that a second process
 (a report, a person) sees what the training run has written so far. Every file but
@@ -37,7 +40,7 @@ import numpy as np
 from classicnets import files, pictures
 from classicnets import recipe as recipes
 from classicnets.errors import UserError
-from classicnets.runs import history, tensorboard
+from classicnets.runs import history, identity, tensorboard
 from classicnets.weights import saved
 
 if TYPE_CHECKING:
@@ -59,6 +62,8 @@ class Run:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).resolve()
+        self._contents: dict[str, tuple[Any, Any]] = {}  # by the file's name
+        self._forward: tuple[Any, Callable] | None = None
         if not self.path.is_dir():
             raise UserError(f"a run is a folder, got {path}.{_nearest_run(self.path)}")
         if not (self.path / "recipe.toml").is_file():
@@ -80,10 +85,10 @@ class Run:
         """The folder as a person would type it."""
         return files.as_typed(self.path)
 
-    @cached_property
+    @property
     def recipe(self) -> recipes.Recipe:
         """Everything that decided the run."""
-        return recipes.reopen(self.path / "recipe.toml")
+        return self._opened("recipe.toml", recipes.reopen)
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -108,29 +113,67 @@ class Run:
         return files.read_json(self.path / "status.json")
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """Digests of what the run wrote; empty for a run of an earlier version."""
+        return files.read_json(self.path / identity.FILE)
+
+    @property
     def metrics(self) -> dict[str, Any]:
-        """The metrics by split; empty before the first evaluation."""
-        return files.read_json(self.path / "metrics.json")
+        """The metrics of the run's network by split; empty before the first evaluation.
+
+        Those of another network, in a file that somebody put there, are left out.
+        """
+        metrics = files.read_json(self.path / "metrics.json")
+        if not (networks := self.identity.get("networks")):
+            return metrics
+        model = networks.get(self.recipe.kind.judged)
+        return {
+            split: values
+            for split, values in metrics.items()
+            if isinstance(values, dict) and values.get("model") == model
+        }
+
+    @property
+    def exports(self) -> dict[str, Any]:
+        """What `export` wrote: by file, its digest, and those of network and data."""
+        return files.read_json(self.path / "exports.json")
 
     @property
     def history(self) -> list[dict[str, float]]:
         """The rows of history.csv; a value that was not measured has no key."""
         return history.read(self.path / "history.csv")
 
-    @cached_property
+    @property
     def model(self) -> "keras.Model":
         """The trained network, loaded from model.keras without running its code."""
-        return self.load("model")
+        return self._opened("model.keras", lambda path: self.load("model"))
 
-    @cached_property
+    @property
     def forward(self) -> Callable[[np.ndarray], np.ndarray]:
         """The trained network as a compiled function of raw NumPy inputs."""
         from classicnets import engine
 
-        return engine.forward(self.model, self.recipe.fast_kernels)
+        model = self.model
+        if self._forward is None or self._forward[0] is not model:
+            function = engine.forward(model, self.recipe.fast_kernels)
+            self._forward = model, function
+        return self._forward[1]
 
     def load(self, name: str) -> "keras.Model":
-        """Load a network of the run, such as "decoder", without running its code."""
+        """Load a network of the run, such as "decoder", without running its code.
+
+        Raises:
+            UserError: If it is not there, or is not what this run wrote.
+        """
+        self.digest(name)
+        return saved.load(self.path / f"{name}.keras")
+
+    def digest(self, name: str) -> str:
+        """Return the SHA-256 of a network's file, such as that of "decoder".
+
+        Raises:
+            UserError: As `load`.
+        """
         path = self.path / f"{name}.keras"
         if not path.is_file():
             state = self.status.get("state", "in an unknown state")
@@ -139,7 +182,7 @@ class Run:
             else:
                 reason = f"a finished run has one, it is {state}."
             raise UserError(f"{self.name} has no {path.name}: {reason}")
-        return saved.load(path)
+        return identity.check(path, self.identity, self._identity_now())
 
     @cached_property
     def tokenizer(self) -> "tokenizers.Tokenizer | None":
@@ -210,9 +253,12 @@ class Run:
         tensorboard.write_scalars(self._event_file, values, step)
 
     def save_model(self, name: str, model: "keras.Model") -> None:
-        """Write NAME.keras."""
-        with files.replacing(self.path / f"{name}.keras") as temporary:
+        """Write NAME.keras, and its digest."""
+        path = self.path / f"{name}.keras"
+        with files.replacing(path) as temporary:
             model.save(temporary)
+        networks = self.identity.get("networks", {}) | {name: identity.digest(path)}
+        self.save_json(identity.FILE, self._identity_now() | {"networks": networks})
 
     def save_pictures(self, images: Mapping[str, np.ndarray], epoch: int) -> None:
         """Write the pictures of a task after an epoch, for people and for TensorBoard.
@@ -238,23 +284,34 @@ class Run:
         return self._save_sample(f"{name}.png", content)
 
     def save_metrics(self, split: str, metrics: Mapping[str, Any]) -> None:
-        """Put `metrics` under the split's name in metrics.json."""
+        """Put `metrics` under the split's name in metrics.json.
+
+        Args:
+            split: "train", "validation" or "test".
+            metrics: With `model`, the digest of the network that they are of.
+        """
         self.save_json("metrics.json", {**self.metrics, split: metrics})
 
     def save_samples(self, split: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write samples/SPLIT.npz: images, labels, predicted, probability."""
+        """Write samples/SPLIT.npz: images, labels, predicted, probability, model."""
         data = io.BytesIO()
         np.savez_compressed(data, allow_pickle=False, **dict(arrays))
         self._save_sample(f"{split}.npz", data.getvalue())
 
     def samples(self, split: str) -> dict[str, np.ndarray]:
-        """Return the arrays of samples/SPLIT.npz; empty when there are none."""
+        """Return the arrays of samples/SPLIT.npz; empty when there are none.
+
+        Those that another network than the split's metrics answered are left out.
+        """
         path = self.path / "samples" / f"{split}.npz"
         if not path.exists():
             return {}
         from classicnets.data.npz import read_array, read_shapes
 
-        return {key: read_array(path, key) for key in read_shapes(path)}
+        arrays = {key: read_array(path, key) for key in read_shapes(path)}
+        model = str(arrays.pop("model", ""))
+        is_of_it = model == self.metrics.get(split, {}).get("model", "")
+        return arrays if is_of_it else {}
 
     def save_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a file of the folder as JSON; NumPy's numbers are understood."""
@@ -267,6 +324,25 @@ class Run:
     @cached_property
     def _event_file(self) -> Path:
         return tensorboard.new_file(self.path)
+
+    def recipe_differences(self) -> list[str]:
+        """Say in which keys recipe.toml is not what the run was finished with."""
+        return identity.recipe_differences(self.identity, self._identity_now())
+
+    def _identity_now(self) -> dict[str, Any]:
+        names = self.environment.get("class_names", [])
+        return identity.of_files(self.path, self.recipe, names)
+
+    def _opened(self, name: str, open_: Callable[[Path], Any]) -> Any:
+        """Return what a file holds, opened again only where it is another file."""
+        path = self.path / name
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            key = status.st_mtime_ns, status.st_size, status.st_ino
+            if self._contents.get(name, (None,))[0] != key:
+                self._contents[name] = key, open_(path)
+            return self._contents[name][1]
+        return open_(path)  # which says what is wrong
 
     def _save_sample(self, name: str, content: bytes) -> Path:
         path = self.path / "samples" / name
