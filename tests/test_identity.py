@@ -92,7 +92,7 @@ def test_metrics_name_the_network_and_the_data_that_they_are_of(run):
 )
 def test_data_that_have_grown_are_refused_with_the_difference(grown, use):
     before = grown.metrics
-    with pytest.raises(cn.UserError, match="few is .*, was .* --allow-changed data"):
+    with pytest.raises(cn.UserError, match=r"few is .*, was .* --allow-changed data"):
         use(grown)
     assert grown.metrics == before
 
@@ -193,7 +193,7 @@ def test_names_of_classes_that_were_swapped_are_refused(run):
     names = run.class_names
     swapped = run.environment | {"class_names": names[::-1]}
     files.write_json(run.path / "environment.json", swapped)
-    with pytest.raises(cn.UserError, match="class_names of environment.json"):
+    with pytest.raises(cn.UserError, match=r"class_names of environment\.json"):
         cn.predict(run, [])
 
 
@@ -207,7 +207,7 @@ def test_a_tokenizer_of_another_run_is_refused(tmp_path, tiny_texts):
     first, second, *_ = (word for word in vocabulary if word.startswith("word"))
     vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
     path.write_text(json.dumps(content), "utf-8")
-    with pytest.raises(cn.UserError, match="tokenizer.json .* must be what this run"):
+    with pytest.raises(cn.UserError, match=r"tokenizer\.json .* must be what this run"):
         cn.predict(Run(run.path), ["good"])
 
 
@@ -260,7 +260,8 @@ def test_a_run_goes_on_without_the_weights_that_it_began_from(trained, tmp_path)
     assert len(longer.history) == 2
     ours, theirs = longer.model.get_weights(), trained.model.get_weights()
     same = [np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True)]
-    assert all(same[:-2]) and not any(same[-2:])  # only the head was trained
+    assert all(same[:-2])
+    assert not any(same[-2:])  # only the head was trained
 
 
 def test_sigterm_while_inputs_are_read_ends_as_in_training(trained):
@@ -287,7 +288,7 @@ def test_sigterm_while_inputs_are_read_ends_as_in_training(trained):
 
 
 def _write_image(folder, number):
-    """Write an image of noise, dark in the class of even numbers, bright in the other."""
+    """Write an image of noise, dark where the number is even, else bright."""
     random = np.random.default_rng(number)
     pixels = random.integers(128, size=(8, 8), dtype=np.uint8) + 127 * (number % 2)
     path = folder / ("dark", "bright")[number % 2] / f"{number:03}.png"
