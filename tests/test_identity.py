@@ -11,7 +11,7 @@ from PIL import Image
 
 import classicnets as cn
 from classicnets import files
-from classicnets.inference import evaluation, export, predicting
+from classicnets.inference import evaluation, export, predicting, sampling
 from classicnets.reports import report
 from classicnets.runs import record
 from classicnets.runs.folds import CrossValidation
@@ -294,3 +294,43 @@ def _write_image(folder, number):
     path = folder / ("dark", "bright")[number % 2] / f"{number:03}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+@pytest.mark.parametrize("file", ["step", "best"])
+def test_checkpoints_of_another_training_run_are_refused(run, tmp_path, file):
+    """Of the same recipe on other data: no variable has another shape."""
+    digits = np.random.default_rng(0).integers(256, size=(200, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "noise.npz", x_train=digits, y_train=np.arange(200) % 10)
+    data = str(tmp_path / "noise.npz")
+    options = {"runs": tmp_path / "other", "verbose": False} | LSTM
+    other = cn.train("lstm-digits-rows", data=data, **options)
+    if file == "best":
+        name = "best-0001.safetensors"
+        shutil.copy(other.path / "checkpoints" / name, run.path / "checkpoints")
+        message = "no checkpoint is whole: .* has the weights of another training run"
+    else:
+        shutil.rmtree(run.path / "checkpoints")
+        shutil.copytree(other.path / "checkpoints", run.path / "checkpoints")
+        message = "the recipe must be that of the run so far: data is"
+    with pytest.raises(cn.UserError, match=message):
+        cn.resume(run, epochs=2, verbose=False)
+    if file == "step":
+        with pytest.raises(
+            cn.UserError, match="the data must be that of the run so far"
+        ):
+            cn.resume(run, epochs=2, verbose=False, allow_changed=["recipe"])
+
+
+def test_parts_of_another_run_are_refused(tmp_path):
+    options = {"runs": tmp_path, "verbose": False} | VAE
+    run, other = (cn.train("vae-digits", seed=seed, **options) for seed in (0, 1))
+    images = predicting.images(run, [], most=4)
+    for part, use in {
+        "decoder": lambda: sampling.sample(run, 2),
+        "encoder": lambda: sampling.reconstruct(run, images),
+        "model": lambda: run.evaluate("validation"),
+    }.items():
+        use()
+        shutil.copy(other.path / f"{part}.keras", run.path)
+        with pytest.raises(cn.UserError, match=f"{part}.keras in .* must be what this"):
+            use()

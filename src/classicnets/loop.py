@@ -33,6 +33,7 @@ class Loop:
         position: Steps taken in the epoch after them, and `totals` the sums over these.
         best: The best epoch, from 1 on (0: none yet), and its validation score.
         saved_recipe: That of the checkpoint; the run's own where there is none.
+        saved_data: The fingerprint of what the checkpoint has learned from.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Loop:
         self.totals = dict.fromkeys(task.logs, 0.0)
         self.best: dict[str, float] = {"epoch": 0}
         self.epoch_seconds = self.seconds = 0.0  # of earlier processes
-        self.saved_recipe = recipe
+        self.saved_recipe, self.saved_data = recipe, splits.fingerprint
 
     @property
     def step(self) -> int:
@@ -86,6 +87,7 @@ class Loop:
             setattr(self, key, progress[key])
         self.position = progress["done"]
         self.saved_recipe = recipes.rebuild(progress["recipe"])
+        self.saved_data = progress.get("data_fingerprint", self.saved_data)
         return [*notes, f"going on after {self.step:,} steps."]
 
     def _refuse_lost_checkpoints(self) -> None:
@@ -111,6 +113,7 @@ class Loop:
             "epoch_seconds": self._epoch_seconds(),
             "seconds": self._seconds(),
             "recipe": vars(self.recipe),
+            "data_fingerprint": self.splits.fingerprint,
         }
         self.checkpoints.save(self.step, progress)
         self._saved_at, self._saved_step = time.monotonic(), self.step

@@ -118,6 +118,7 @@ def resume(
                 run,
                 ready.splits,
                 before=loop.saved_recipe,
+                fingerprint=loop.saved_data,
                 now=ready.recipe,
                 allowed=allow_changed,
             )

@@ -49,6 +49,7 @@ class Checkpoints:
         self.folder, self.state, self.weights = folder, state, weights
         # The best epoch of each checkpoint, by its path, oldest first.
         self._best_epochs: dict[Path, int] = {}
+        self._best_digest = ""  # of the file of the best epoch so far
         self._newest: tuple[Path, dict[str, np.ndarray]] | None = None
         self.bytes = sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in state)
 
@@ -70,12 +71,14 @@ class Checkpoints:
             progress: Plain data; `best` has the key `epoch`.
         """
         self.check_space()
-        path = self.folder / f"step-{step:08d}.safetensors"
-        write(path, self.state, progress)
+        path = self._path(step)
+        write(path, self.state, progress | {"best_digest": self._best_digest})
         self._best_epochs.pop(path, None)
         self._best_epochs[path] = progress["best"]["epoch"]
-        for old in list(self._best_epochs)[:-MOST]:
-            del self._best_epochs[old]
+        # That of before the first step is none to fall back on.
+        older = {*list(self._best_epochs)[:-MOST], self._path(0)}
+        for old in older - {path}:
+            self._best_epochs.pop(old, None)
         best = {self._best(epoch) for epoch in self._best_epochs.values()}
         for file in self.folder.glob("*.safetensors"):
             if file not in self._best_epochs and file not in best:
@@ -95,7 +98,7 @@ class Checkpoints:
             try:
                 tensors, progress = read(path)
                 if best := progress["best"]["epoch"]:
-                    read(self._best(best))
+                    self._check_best(best, progress.get("best_digest", ""))
             except DamagedError as error:
                 damaged.append(str(error))
                 continue
@@ -120,11 +123,24 @@ class Checkpoints:
 
     def save_best(self, epoch: int) -> None:
         """Save the weights of the network, which are the best so far."""
-        write(self._best(epoch), self.weights, {"epoch": epoch})
+        path = self._best(epoch)
+        self._best_digest = write(path, self.weights, {"epoch": epoch})
 
     def restore_best(self, epoch: int) -> None:
         """Give the network the weights of its best epoch."""
         restore(self._best(epoch), self.weights)
+
+    def _check_best(self, epoch: int, digest: str) -> None:
+        """Refuse other weights of an epoch than those that a checkpoint calls best."""
+        path = self._best(epoch)
+        tensors, progress = read(path)
+        own = _digest(tensors, json.dumps(progress))
+        if digest not in ("", own):  # checkpoints of earlier versions name none
+            raise DamagedError(f"{path} has the weights of another training run.")
+        self._best_digest = own
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}.safetensors"
 
     def _best(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch:04d}.safetensors"
@@ -141,8 +157,11 @@ class DamagedError(UserError):
 
 def write(
     path: Path, variables: Sequence[keras.Variable], progress: dict[str, Any]
-) -> None:
+) -> str:
     """Save the values of `variables` and `progress`, plain data, at `path`.
+
+    Returns:
+        Their digest, which is in the file's header.
 
     Raises:
         RunError: If a value is not finite; nothing is written.
@@ -162,6 +181,7 @@ def write(
     metadata = {"progress": text, "sha256": _digest(tensors, text)}
     path.parent.mkdir(exist_ok=True)
     files.write(path, save(tensors, metadata=metadata))
+    return metadata["sha256"]
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

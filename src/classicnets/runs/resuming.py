@@ -13,16 +13,32 @@ _NAMED_CLASSES = 4  # of those that changed
 
 
 def check(
-    run: Run, splits: Splits, *, before: Recipe, now: Recipe, allowed: Sequence[str]
+    run: Run,
+    splits: Splits,
+    *,
+    before: Recipe,
+    fingerprint: str,
+    now: Recipe,
+    allowed: Sequence[str],
 ) -> None:
-    """Refuse to go on with other classes, or with what is not `allowed` to differ."""
+    """Refuse to go on with other classes, or with what is not `allowed` to differ.
+
+    Args:
+        run: The run.
+        splits: The data as they are now.
+        before: The recipe of the checkpoint.
+        fingerprint: Of the data of the checkpoint.
+        now: The recipe to go on with.
+        allowed: Which of "recipe", "data" and "backend" may differ.
+    """
     began = run.environment
+    learned = identity.fingerprint_differences({"data_fingerprint": fingerprint}, splits)
     if now.kind.labelled:
         class_names = list(splits.class_names)
         _check_classes(began.get("class_names", class_names), class_names)
     differences = {
         "recipe": _recipe_differences(before, now),
-        "data": identity.data_differences(began, splits),
+        "data": identity.data_differences(began, splits) or learned,
         "backend": _backend_differences(began),
     }
     for what, lines in differences.items():
