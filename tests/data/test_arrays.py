@@ -134,6 +134,20 @@ def test_the_fingerprint_is_of_the_content_alone(save):
     assert data.load(save(**relabelled)).fingerprint != first
 
 
+def test_a_changed_test_is_seen_without_opening_it(save):
+    made = arrays()
+    first = data.load(save(**made))
+    images = made["x_test"] ^ np.uint8(1)
+    others = [
+        data.load(save(**made | changed))
+        for changed in ({"x_test": images}, {"y_test": made["y_test"][::-1]}, {})
+    ]
+    assert {each.fingerprint for each in others} == {first.fingerprint}
+    prints = [each.test_fingerprint for each in others]
+    assert len({first.test_fingerprint, *prints[:2]}) == 3
+    assert prints[2] == first.test_fingerprint != ""
+
+
 def without(made, key):
     return {k: v for k, v in made.items() if k != key}
 

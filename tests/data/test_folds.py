@@ -171,3 +171,18 @@ def test_scikit_learn_has_nothing_to_warn_of(numbered, tmp_path):
         warnings.simplefilter("error")
         folds(numbered(np.sort(np.arange(40) % 4)), 10)
         folds(numbered(np.sort(np.arange(40) % 4)), 4, groups=str(path))
+
+
+def test_a_fold_names_what_it_holds_out(numbered, tmp_path):
+    path, groups = numbered(np.arange(40) % 2), tmp_path / "groups.txt"
+
+    def held_out(names):
+        groups.write_text("\n".join(names))
+        splits = data.load(path, folds=2, fold=1, groups=str(groups))
+        return splits.fingerprint, splits.test_fingerprint
+
+    first = held_out([f"g{row // 4}" for row in range(40)])
+    other = held_out([f"g{row % 10}" for row in range(40)])
+    # The data are the same, and the fold is another.
+    assert first[0] == other[0]
+    assert first[1] != other[1]

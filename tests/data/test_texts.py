@@ -165,7 +165,13 @@ def test_the_fingerprint_is_of_train_and_validation_texts_and_labels(table):
         return data.load(table(rows)).fingerprint
 
     first = fingerprint()
-    assert fingerprint(test=reviews(6, "test")) == first
+    other = [("another film", 1, "test"), *parts["test"][1:]]
+    assert fingerprint(test=other) == first
+    tests = [
+        data.load(table(chain.from_iterable((parts | changed).values())))
+        for changed in ({}, {"test": other})
+    ]
+    assert tests[0].test_fingerprint != tests[1].test_fingerprint
     others = [
         fingerprint(val=reviews(6, "val")),
         fingerprint(train=[("new film", 0, "train"), *parts["train"][1:]]),

@@ -86,6 +86,9 @@ class Splits:
         validation: What every choice is made on.
         open_test: Returns the test examples; only an evaluation calls it.
         fingerprint: Hex digest of the content, the same for every `split_seed`.
+        test_fingerprint: Hex digest of what the test is, without opening it: the
+            source's own test, or which of the examples were carved; "" where
+            `fingerprint` changes with it.
         notes: Lines that the user should see.
         tokenizer: Turns a text into the tokens of the inputs; None for images.
     """
@@ -97,6 +100,7 @@ class Splits:
     open_test: Callable[[], Examples]
     fingerprint: str
     notes: tuple[str, ...]
+    test_fingerprint: str = ""
     tokenizer: "Tokenizer | None" = None
 
     @property

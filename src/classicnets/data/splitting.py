@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classicnets.data.examples import Examples, Rows, Splits
+from classicnets.data.examples import Examples, Rows, Splits, digest
 from classicnets.data.folds import Fold
 from classicnets.data.options import Options
 from classicnets.errors import UserError
@@ -32,6 +32,7 @@ class Source:
         class_names: The name of class 0, 1, ...; () where there are no labels.
         examples: Every example from which splits may be carved.
         fingerprint: Hex digest of the content.
+        test_fingerprint: Of its own test, where `fingerprint` does not cover that.
         notes: Lines that the user should see.
         validation: The source's own, or None.
         open_test: Returns the source's own test; None where it has none.
@@ -45,6 +46,7 @@ class Source:
     notes: Sequence[str] = ()
     validation: Examples | None = None
     open_test: Callable[[], Examples] | None = None
+    test_fingerprint: str = ""
     tokenizer: "Tokenizer | None" = None
 
 
@@ -84,6 +86,7 @@ class _Carving:
         self.labels = source.examples.labels
         self.rows = np.arange(len(self.labels))
         self.validation, self.open_test = source.validation, source.open_test
+        self.test_fingerprint = source.test_fingerprint
         self.notes = list(source.notes)
         splits = 1 + (source.open_test is None) + (source.validation is None)
         pooled = self._refuse_small_classes(source.name, splits)
@@ -161,12 +164,14 @@ class _Carving:
             open_test=self.open_test,
             fingerprint=self.source.fingerprint,
             notes=tuple(self.notes),
+            test_fingerprint=self.test_fingerprint,
             tokenizer=self.source.tokenizer,
         )
 
     def _test_on(self, rows: np.ndarray) -> None:
         examples = take(self.source.examples, rows)
         self.open_test = lambda: examples
+        self.test_fingerprint = digest(rows)
 
     def _refuse_small_classes(self, name: str, splits: int) -> bool:
         """Return whether classes are too small to be split, where none are learned."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from classicnets.data.examples import Examples, digest
 from classicnets.data.images.decoding import resize_array
-from classicnets.data.npz import read_array, read_shapes
+from classicnets.data.npz import checksums, read_array, read_shapes
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source
 from classicnets.errors import UserError
@@ -58,6 +58,7 @@ def open_npz(
         validation=validation,
         open_test=open_test if "x_test" in shapes else None,
         fingerprint=digest(*content),
+        test_fingerprint=checksums(path, "x_test", "y_test"),
         notes=notes,
     )
 

@@ -57,6 +57,7 @@ def text_source(
         fingerprint=_fingerprint(
             [first] if validation is None else [first, validation]
         ),
+        test_fingerprint="" if test is None else _fingerprint([test]),
         notes=notes,
     )
 
