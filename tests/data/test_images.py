@@ -290,3 +290,30 @@ def test_channels_change_without_a_change_of_size():
     assert grey.shape == (2, 6, 10, 1)
     assert (grey == 76).all()
     assert resize_array(grey, 0, 3, "crop").shape == (2, 6, 10, 3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape"), [("crop", (10, 20)), ("crop", (40, 20)), ("stretch", (10, 20))]
+)
+def test_an_image_may_become_a_rectangle(rule, shape):
+    # Columns have brightness 0..59, rows all the same.
+    pixels = np.tile(np.arange(60, dtype=np.uint8), (20, 1))
+    image = read(Image.fromarray(pixels), size=shape, channels=1, resize=rule)
+    assert image.shape == (*shape, 1)
+    # "crop" keeps a centre of the shape of the result: 40 columns, or 10.
+    width = 60 if rule == "stretch" else 20 * shape[1] // shape[0]
+    expected = 29.5 + (np.arange(20) - 9.5) * width / 20
+    assert np.abs(image[:, :, 0] - expected).max() <= 2
+
+
+def test_a_rectangle_fits_with_black_around_it():
+    image = read(plain("L", 200), size=(16, 48), channels=1, resize="fit")
+    assert (image[:, 16:32] == 200).all()
+    assert not image[:, :16].any()
+    assert not image[:, 32:].any()
+
+
+def test_two_equal_sides_are_a_square():
+    assert data.Options(image_size=(8, 8)) == data.Options(image_size=8)
+    with pytest.raises(UserError, match="both sides of image_size must be set"):
+        data.Options(image_size=(8, 0))

@@ -7,6 +7,7 @@ import numpy as np
 
 from classicnets import recipe as recipes
 from classicnets.data.folds import check_fold
+from classicnets.errors import UserError
 from classicnets.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ class Options:
         validation_fraction: In (0, 1): how much of what is not test becomes validation,
             where the source has no validation split.
         split_seed: Which examples those are, 0 or more. It never changes the test.
-        image_size: Height and width in pixels; 0 keeps the data's own, and for a folder
-            takes the median short side, a multiple of 8 from 32 to 64.
+        image_size: Height and width in pixels, or (height, width) where they differ,
+            which is no key of a recipe; 0 keeps the data's own, and for a folder takes
+            the median short side, a multiple of 8 from 32 to 64.
         channels: 1 (grey), 3 (RGB), or 0: the data's own.
         resize: "crop", "fit" or "stretch"; see `read_image`.
         allow_corrupt: Go on although more than 1 % of a folder's files are broken.
@@ -57,7 +59,7 @@ class Options:
     labelled: bool = True
     validation_fraction: float = _key("validation_fraction")
     split_seed: int = _key("split_seed")
-    image_size: int = _key("image_size")
+    image_size: int | tuple[int, int] = _key("image_size")
     channels: int = _key("channels")
     resize: str = _key("resize")
     allow_corrupt: bool = _key("allow_corrupt")
@@ -74,11 +76,36 @@ class Options:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        if isinstance(self.image_size, tuple):
+            object.__setattr__(self, "image_size", check_size(self.image_size))
         for name in _KEYS:
             value = getattr(self, name)
+            if isinstance(value, tuple):
+                continue
             value = value.item() if isinstance(value, np.generic) else value
             object.__setattr__(self, name, recipes.check(name, value))
         check_fold(self.folds, self.fold)
+
+
+def check_size(image_size: int | tuple[int, int]) -> int | tuple[int, int]:
+    """Return a size as it is compared: two sides that are equal as one.
+
+    Raises:
+        UserError: If a side is no number of pixels.
+    """
+    if not isinstance(image_size, tuple):
+        return recipes.check("image_size", image_size)
+    height, width = (recipes.check("image_size", side) for side in image_size)
+    if 0 in (height, width) and height != width:
+        raise UserError(f"both sides of image_size must be set, got {image_size}.")
+    return height if height == width else (height, width)
+
+
+def sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) of a size that may be one number."""
+    if isinstance(image_size, tuple):
+        return image_size
+    return image_size, image_size
 
 
 _KEYS = [name for name in Options.__annotations__ if name in recipes.FIELDS]

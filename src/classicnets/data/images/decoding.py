@@ -21,7 +21,10 @@ import simplejpeg
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from classicnets import recipe as recipes
+from classicnets.data.options import check_size, sides
 from classicnets.errors import UserError
+
+Size = int | tuple[int, int]  # of an image: one number, or its height and width
 
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
 _DRAFT = 2  # a JPEG may be decoded at a half ... if this times the size remains
@@ -47,7 +50,7 @@ _BROKEN = (
 def read_image(
     source: str | os.PathLike[str] | BinaryIO,
     *,
-    image_size: int,
+    image_size: Size,
     channels: int,
     resize: str = "crop",
 ) -> np.ndarray:
@@ -58,21 +61,21 @@ def read_image(
 
     Args:
         source: A path, or a binary stream such as `sys.stdin.buffer`.
-        image_size: Height and width of the result, in pixels.
+        image_size: Height and width of the result, in pixels, or (height, width).
         channels: 1 (grey) or 3 (RGB).
-        resize: "crop" (short side to size, then the centre), "fit" (long side to
-            size, black around it) or "stretch".
+        resize: "crop" (the largest centre of the right shape), "fit" (all of it, black
+            around it) or "stretch".
 
     Returns:
-        (image_size, image_size, channels) uint8.
+        (height, width, channels) uint8.
 
     Raises:
         UserError: If the source cannot be read or is no image.
     """
-    recipes.check("image_size", image_size)
+    size = sides(check_size(image_size))
     recipes.check("channels", channels)
     recipes.check("resize", resize)
-    if image_size < 1 or channels < 1:
+    if size[0] < 1 or channels < 1:
         raise UserError(
             "read_image needs image_size and channels of 1 or more, got "
             f"{image_size} and {channels}"
@@ -86,22 +89,23 @@ def read_image(
         content, name = source.read(), getattr(source, "name", "the stream")
     try:
         with pillow_warnings():
-            return decode(content, image_size, channels, resize)
+            return decode(content, size, channels, resize)
     except UserError as error:
         raise UserError(f"{name} must be an image, but {error}") from None
 
 
-def decode(content: bytes, image_size: int, channels: int, resize: str) -> np.ndarray:
+def decode(content: bytes, image_size: Size, channels: int, resize: str) -> np.ndarray:
     """Decode the bytes of an image file; see `read_image`.
 
     Raises:
         UserError: With the reason alone ("it is empty", "it is cut short").
     """
+    size = sides(image_size)
     with _one_error():
-        pixels = _plain_jpeg(content, image_size, channels)
+        pixels = _plain_jpeg(content, size, channels)
         if pixels is None:
-            pixels = _any_image(content, image_size, channels)
-        return _resize(pixels, image_size, resize)
+            pixels = _any_image(content, size, channels)
+        return _resize(pixels, size, resize)
 
 
 def probe(path: str | os.PathLike[str]) -> tuple[int, int, bool]:
@@ -118,7 +122,7 @@ def probe(path: str | os.PathLike[str]) -> tuple[int, int, bool]:
 
 
 def resize_array(
-    images: np.ndarray, image_size: int, channels: int, resize: str
+    images: np.ndarray, image_size: Size, channels: int, resize: str
 ) -> np.ndarray:
     """Resize and convert (n, h, w, c) uint8; 0 keeps the array's own; see `read_image`.
 
@@ -127,15 +131,15 @@ def resize_array(
     """
     height, width, own = images.shape[1:]
     channels = channels or own
-    keep_size = image_size == 0 or (height, width) == (image_size, image_size)
+    target = sides(image_size or (height, width))
+    keep_size = target == (height, width)
     if keep_size and channels == own:
         return images
-    target = (height, width) if keep_size else (image_size, image_size)
     out = np.empty((len(images), *target, channels), np.uint8)
     for row, pixels in enumerate(images):
         if channels != own:
             pixels = _pixels(_convert(_image(pixels), channels))
-        out[row] = pixels if keep_size else _resize(pixels, image_size, resize)
+        out[row] = pixels if keep_size else _resize(pixels, target, resize)
     return out
 
 
@@ -173,14 +177,16 @@ def _reason(error: BaseException) -> str:
     return f"it cannot be decoded: {text[:80]}"
 
 
-def _plain_jpeg(content: bytes, image_size: int, channels: int) -> np.ndarray | None:
+def _plain_jpeg(
+    content: bytes, size: tuple[int, int], channels: int
+) -> np.ndarray | None:
     """Decode a JPEG as `_any_image` would, faster; None where that has more to do."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(content)
         header = content[: content.find(_START_OF_SCAN)]
         if (
             {"Gray": 1, "YCbCr": 3}.get(colours) != channels
-            or min(height, width) >= 2 * _DRAFT * image_size
+            or (height >= 2 * _DRAFT * size[0] and width >= 2 * _DRAFT * size[1])
             or height * width > (Image.MAX_IMAGE_PIXELS or np.inf)
             or b"Exif" in header  # it may have to be turned
             or b"tiff:Orientation" in header
@@ -191,12 +197,12 @@ def _plain_jpeg(content: bytes, image_size: int, channels: int) -> np.ndarray | 
         return None  # what is wrong with it, and whether at all, Pillow says
 
 
-def _any_image(content: bytes, image_size: int, channels: int) -> np.ndarray:
+def _any_image(content: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
     if not content:
         raise UserError("it is empty")
     image = Image.open(io.BytesIO(content), formats=_FORMATS)
     # JPEG can skip work on the way to a small image.
-    image.draft(None, (_DRAFT * image_size, _DRAFT * image_size))
+    image.draft(None, (_DRAFT * size[1], _DRAFT * size[0]))
     ImageOps.exif_transpose(image, in_place=True)  # else it copies those upright
     return _pixels(_convert(image, channels))
 
@@ -223,19 +229,20 @@ def _convert(image: Image.Image, channels: int) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _resize(pixels: np.ndarray, size: int, rule: str) -> np.ndarray:
-    """Resize (height, width, channels) uint8 to (size, size, channels) by a rule."""
+def _resize(pixels: np.ndarray, size: tuple[int, int], rule: str) -> np.ndarray:
+    """Resize (height, width, channels) uint8 to (*size, channels) by a rule."""
     height, width, channels = pixels.shape
     if rule == "stretch":
-        return _scale(pixels, size, size)
+        return _scale(pixels, *size)
     if rule == "crop":
-        short = min(height, width)
-        top, left = (height - short) // 2, (width - short) // 2
-        return _scale(pixels[top : top + short, left : left + short], size, size)
-    scale = size / max(height, width)
+        share = min(height / size[0], width / size[1])
+        inner = max(1, round(share * size[0])), max(1, round(share * size[1]))
+        top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+        return _scale(pixels[top : top + inner[0], left : left + inner[1]], *size)
+    scale = min(size[0] / height, size[1] / width)
     inner = max(1, round(height * scale)), max(1, round(width * scale))
-    top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
-    canvas = np.zeros((size, size, channels), np.uint8)
+    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    canvas = np.zeros((*size, channels), np.uint8)
     canvas[top : top + inner[0], left : left + inner[1]] = _scale(pixels, *inner)
     return canvas
 
