@@ -195,8 +195,8 @@ def _image_shape(run: Run) -> dict[str, Any]:
             f"{run.name} reads texts, for which {run.path / 'tokenizer.json'} must be"
             " there."
         )
-    _, height, _, channels = network.input_shape
-    return {"image_size": height, "channels": channels}
+    _, height, width, channels = network.input_shape
+    return {"image_size": (height, width), "channels": channels}
 
 
 def _most_probable(run: Run, row: np.ndarray, top: int) -> list[dict[str, Any]]:
