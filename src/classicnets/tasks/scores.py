@@ -19,16 +19,26 @@ def judge(
 
     Returns:
         `loss` (nats), `top1` and `top5` accuracy. With `class_names` also `examples`,
-        `f1` and `auc`, the means over the classes that occur; `per_class`, the same for
-        each; `confusion`, whose rows are true classes. The AUC of a class is the chance
-        that one of its examples gets a higher probability of it than one of the others.
+        `f1` and `auc`, the means over the classes that occur, be it as an answer alone
+        (whose F1 is 0); `per_class`, the same for each; `confusion`, whose rows are
+        true classes. The AUC of a class is the chance that one of its examples gets a
+        higher probability of it than one of the others.
+
+        Ties share: `top1` and `top5` are what is right on average if equal logits are
+        ranked at random, and equal probabilities count half in an AUC. 100 equal logits
+        score 0.01, 0.05 and 0.5. `confusion`, and the F1 of its counts, know one answer
+        per example, the one that `predict` gives: the first of equal ones.
     """
     own = np.take_along_axis(logits, labels[:, None], axis=1)
+    # Logits that are no numbers rank above the label's: nothing is right by them.
+    above = (~(logits <= own)).sum(axis=1)
+    level = np.maximum((logits == own).sum(axis=1), 1)
     own_log = np.take_along_axis(log_softmax(logits, axis=1), labels[:, None], axis=1)
+    top1, top5 = (np.clip((k - above) / level, 0.0, 1.0) for k in (1, 5))
     measures = {
         "loss": float(-own_log.mean()),
-        "top1": float((logits.argmax(axis=1) == labels).mean()),
-        "top5": float(((logits > own).sum(axis=1) < 5).mean()),
+        "top1": float(top1.mean()),
+        "top5": float(top5.mean()),
     }
     if not class_names:
         return measures
