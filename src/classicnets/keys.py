@@ -137,6 +137,7 @@ class Recipe:
 
     # Learning.
     batch_size: int = _key(128, at_least=1)
+    # As in PyTorch; see `optimization`.
     optimizer: str = _key("sgd", choices=("sgd", "adam", "adamw", "rmsprop"))
     learning_rate: float = _key(0.1)
     momentum: float = _key(0.9, below=1)

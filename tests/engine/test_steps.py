@@ -128,34 +128,6 @@ def test_weight_decay_adds_to_the_gradient_as_in_the_papers(name):
     np.testing.assert_allclose(network.get_weights()[0], weights, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw"])
-def test_adam_takes_the_steps_of_keras(name):
-    chosen = recipe.build(
-        {
-            "network": "resnet20",
-            "data": "none",
-            "epochs": 1,
-            "optimizer": name,
-            "learning_rate": 0.1,
-            "weight_decay": 0.3 if name == "adamw" else 0.0,
-        }
-    )
-    plain = {
-        "adam": keras.optimizers.Adam(0.1),
-        "adamw": keras.optimizers.AdamW(0.1, weight_decay=0.3),
-    }
-    weights, slots = [], []
-    for optimizer in (plain[name], optimization.optimizer(chosen)):
-        network = linear_network(np.array([[3.0], [-1.0]]))
-        step, state = least_squares(network, optimizer)
-        engine.compile_steps(step, state, ["loss", "output"])({}, examples(3), 3)
-        weights.append(network.get_weights()[0])
-        slots.append([ops.convert_to_numpy(v) for v in optimizer.variables])
-    np.testing.assert_allclose(weights[1], weights[0], rtol=1e-4)
-    for result, expected in zip(slots[1], slots[0]):
-        np.testing.assert_allclose(result, expected, rtol=1e-4)
-
-
 def test_a_forward_function_returns_numpy_and_changes_nothing():
     network = linear_network([3.0, -1.0])
     forward = engine.compile_function(

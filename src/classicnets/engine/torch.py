@@ -71,22 +71,20 @@ def fast_step(optimizer: str) -> Callable[..., None] | None:
 def _adam_step(
     optimizer: Any, gradient: Any, variable: Any, learning_rate: Any
 ) -> None:
-    """Update `variable` and its slots by Keras's Adam, all in one pass over memory."""
+    """Update `variable` and the slots of Adam, all in one pass over memory."""
     first, second = private.moments(optimizer, variable)
-    step = int(optimizer.iterations) + 1
     torch._fused_adam_(
         [variable.value],
         [_in_order_of(variable, gradient)],  # of memory, which it reads straight on
         [_slot(first, variable)],
         [_slot(second, variable)],
         [],
-        [torch.tensor(float(step))],
+        [torch.tensor(float(int(optimizer.iterations) + 1))],
         lr=float(learning_rate),
         beta1=optimizer.beta_1,
         beta2=optimizer.beta_2,
         weight_decay=0.0,
-        # PyTorch adds it to the corrected deviation, Keras to the plain one.
-        eps=optimizer.epsilon / math.sqrt(1 - optimizer.beta_2**step),
+        eps=optimizer.epsilon,
         amsgrad=False,
         maximize=False,
     )

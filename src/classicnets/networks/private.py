@@ -70,3 +70,8 @@ def moments(optimizer: Any, variable: Any) -> tuple[Any, Any]:
     """Return the two slots of a variable in Adam."""
     place = optimizer._get_variable_index(variable)
     return optimizer._momentums[place], optimizer._velocities[place]
+
+
+def mean_square(optimizer: Any, variable: Any) -> Any:
+    """Return the slot of a variable in RMSprop."""
+    return optimizer._velocities[optimizer._get_variable_index(variable)]

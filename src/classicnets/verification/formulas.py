@@ -169,7 +169,7 @@ def _by_equations(name: str) -> list[float]:
                 value -= RATE * mean / (math.sqrt(square) + 1e-8)
             else:  # RMSprop with PyTorch's decay
                 second = 0.99 * second + 0.01 * gradient**2
-                value -= RATE * gradient / math.sqrt(second + 1e-8)
+                value -= RATE * gradient / (math.sqrt(second) + 1e-8)
         values.append(value)
     return values
 
