@@ -1,8 +1,9 @@
 """The engine on TensorFlow."""
 
+import contextlib
 import ctypes
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,32 @@ def input_gradients(function: Callable[[Any], Any], inputs: Any) -> Any:
         function: From a batch to scores; an example's score depends on it alone.
         inputs: (batch, ...), float32.
     """
-    with tf.GradientTape() as tape:
+    with tf.GradientTape() as tape, _exact_moments():
         tape.watch(inputs)
         total = tf.reduce_sum(function(inputs))
     return tape.gradient(total, inputs)
+
+
+@contextlib.contextmanager
+def _exact_moments() -> Iterator[None]:
+    """Let the layers of Keras that normalize be differentiated twice.
+
+    `tf.nn.moments`, which they call, takes the mean within the variance as a number.
+    The first derivative is right, since the variance's by the mean is 0; but this 0 has
+    a derivative of its own. Less (mean - number)^2, which is 0 as well, the variance
+    has all its derivatives, at the cost of a few numbers per example.
+    """
+    moments = tf.nn.moments
+
+    def exact(*args: Any, **kwargs: Any) -> Any:
+        mean, variance = moments(*args, **kwargs)
+        return mean, variance - tf.square(mean - tf.stop_gradient(mean))
+
+    tf.nn.moments = exact
+    try:
+        yield
+    finally:
+        tf.nn.moments = moments
 
 
 def add_decay(gradient: Any, variable: Any, decay: float) -> Any:
@@ -73,19 +96,21 @@ def fast_step(optimizer: str) -> Callable[..., None] | None:
 def _adam_step(
     optimizer: Any, gradient: Any, variable: Any, learning_rate: Any
 ) -> None:
-    """Update `variable` and its slots by Keras's Adam, all in one pass over memory."""
+    """Update `variable` and the slots of Adam, all in one pass over memory."""
     first, second = private.moments(optimizer, variable)
     step = tf.cast(optimizer.iterations.value, tf.float32) + 1
+    beta2_power = optimizer.beta_2**step
     tf.raw_ops.ResourceApplyAdam(
         var=variable.handle,  # Keras hands over the tf.Variable
         m=first.value.handle,
         v=second.value.handle,
         beta1_power=optimizer.beta_1**step,
-        beta2_power=optimizer.beta_2**step,
+        beta2_power=beta2_power,
         lr=learning_rate,
         beta1=optimizer.beta_1,
         beta2=optimizer.beta_2,
-        epsilon=optimizer.epsilon,
+        # TensorFlow adds it to the plain deviation, the paper to the corrected one.
+        epsilon=optimizer.epsilon * tf.sqrt(1.0 - beta2_power),
         grad=gradient,
     )
 
