@@ -84,7 +84,8 @@ class Splits:
         class_names: The name of class 0, 1, ...; () where there are no labels.
         train: What the network learns from.
         validation: What every choice is made on.
-        open_test: Returns the test examples; only an evaluation calls it.
+        open_test: Returns the test examples; an evaluation calls it, `doctor`, which
+            counts them, and what counts texts that stand in two splits.
         fingerprint: Hex digest of the content, the same for every `split_seed`.
         test_fingerprint: Hex digest of what the test is, without opening it: the
             source's own test, or which of the examples were carved; "" where
