@@ -67,7 +67,7 @@ def train(
             ready.recipe,
             environment=_describe(ready.splits) | facts,
         )
-        _save_tokenizer(run, ready.splits)
+        _save_data(run, ready.splits)
         with run.locked():
             loop = ready.loop(run, callbacks)
             return _run(loop, [*ready.splits.notes, *ready.notes], verbose=verbose)
@@ -194,6 +194,7 @@ def _describe(splits: data.Splits) -> dict[str, Any]:
     return environment.describe(splits.fingerprint, engine.device()) | {
         "train_examples": len(splits.train),
         "validation_examples": len(splits.validation),
+        "test_fingerprint": splits.test_fingerprint,
     }
 
 
@@ -207,10 +208,13 @@ def _save_resuming(run: Run, loop: Loop, splits: data.Splits) -> None:
     run.save_json("environment.json", began | {"resumed": resumed})
     run.save_text("recipe.toml", recipes.to_toml(loop.recipe))
     run.set_status("running", epoch=loop.epoch)
-    _save_tokenizer(run, splits)
+    _save_data(run, splits)
 
 
-def _save_tokenizer(run: Run, splits: data.Splits) -> None:
+def _save_data(run: Run, splits: data.Splits) -> None:
+    """Keep what the data decided: the words of texts, the splits of a folder."""
+    if splits.files:
+        run.save_json("splits.json", splits.files)
     if splits.tokenizer:
         run.save_text("tokenizer.json", splits.tokenizer.to_str(pretty=True))
 
@@ -256,8 +260,10 @@ def _prepare(recipe: Recipe, verbose: bool, run: Run | None = None) -> _Ready:
     )
     if recipe.weights and fresh is None:  # refused before the data are decoded
         loading.check_file(recipe.weights)
-    tokenizer = run.tokenizer if run else None
-    options = data.from_recipe(recipe, tokenizer=tokenizer, progress=verbose)
+    tokenizer, files = (run.tokenizer, run.files) if run else (None, None)
+    options = data.from_recipe(
+        recipe, tokenizer=tokenizer, files=files, progress=verbose
+    )
     splits = data.load(recipe.data, options)
     recipes.check_inputs(recipe, splits.inputs, splits.name)
     recipe, notes = _fit_batch(recipe, splits)

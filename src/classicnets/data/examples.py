@@ -1,8 +1,8 @@
 """Examples, splits and the order of an epoch: what every source of data becomes."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +91,8 @@ class Splits:
             source's own test, or which of the examples were carved; "" where
             `fingerprint` changes with it.
         notes: Lines that the user should see.
+        files: Of a folder whose splits were carved: by "train", "validation" and "test"
+            the paths of their files, in the order of the examples.
         tokenizer: Turns a text into the tokens of the inputs; None for images.
     """
 
@@ -102,6 +104,7 @@ class Splits:
     fingerprint: str
     notes: tuple[str, ...]
     test_fingerprint: str = ""
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tokenizer: "Tokenizer | None" = None
 
     @property

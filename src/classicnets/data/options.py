@@ -1,6 +1,7 @@
 """How data are read and split: the keys of a recipe that `data.load` takes."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def _key(name: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How `data.load` reads and splits a source. Each is a key of a recipe but three.
+    """How `data.load` reads and splits a source. Each is a key of a recipe but four.
 
     Args:
         labelled: Whether labels are needed. If not, a folder of images is pooled, with
@@ -50,6 +51,9 @@ class Options:
             the training split; of data that bring no test, all.
         tokenizer: Encodes the texts, such as that of a run; None learns a vocabulary
             from the training texts.
+        files: What `Splits.files` was when a run began: files of a folder stay in their
+            splits, whatever has been added since, and new ones are to train on; None
+            carves anew.
         progress: Show the progress of decoding a folder on stderr.
 
     Raises:
@@ -73,6 +77,7 @@ class Options:
     fold: int = _key("fold")
     groups: str = _key("groups")
     tokenizer: "Tokenizer | None" = None
+    files: Mapping[str, Sequence[str]] | None = None
     progress: bool = True
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ to change, and not from `Generator.permutation`, which it may: a split carved to
 the same one after an upgrade.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ class Source:
         notes: Lines that the user should see.
         validation: The source's own, or None.
         open_test: Returns the source's own test; None where it has none.
+        files: Of a folder, the path of every example of `examples`.
         tokenizer: For texts that come with a vocabulary of their own.
     """
 
@@ -46,6 +47,7 @@ class Source:
     notes: Sequence[str] = ()
     validation: Examples | None = None
     open_test: Callable[[], Examples] | None = None
+    files: Sequence[str] = ()
     test_fingerprint: str = ""
     tokenizer: "Tokenizer | None" = None
 
@@ -69,6 +71,9 @@ def split(source: Source, options: Options, *, fold: Fold | None = None) -> Spli
             one, or for the folds.
     """
     carving = _Carving(source, options)
+    if options.files and source.files and not fold:
+        carving.keep(options.files)
+        return carving.splits()
     if source.open_test is None:
         carving.set_test_aside()
     if fold:
@@ -95,6 +100,7 @@ class _Carving:
                 f"{source.name} must have at least {splits} examples to be split, it "
                 f"has {len(self.labels)}"
             )
+        self.members: dict[str, np.ndarray] = {}  # rows of what was carved
         self.how = "" if pooled else "class by class, "
         self.groups = np.zeros_like(self.labels) if pooled else self.labels
         self.classes = self.labels if options.labelled else None
@@ -111,6 +117,26 @@ class _Carving:
             "the same ones"
         )
         self._test_on(test)
+
+    def keep(self, files: Mapping[str, Sequence[str]]) -> None:
+        """Put every file in the split where it was, and new ones among the training."""
+        parts = {file: part for part, names in files.items() for file in names}
+        here = [parts.get(file, "") for file in self.source.files]
+        there = np.array(here)
+        self.rows = np.flatnonzero((there == "train") | (there == ""))
+        if self.source.validation is None:
+            self._validate_on(np.flatnonzero(there == "validation"))
+        if self.source.open_test is None:
+            self._test_on(np.flatnonzero(there == "test"))
+        self.test_fingerprint = ""  # the files say it
+        new, before = here.count(""), len(parts)
+        if not new and len(here) == before:
+            return
+        self.notes.append(
+            f"{len(here) - new:,} of the {before:,} files of before are in"
+            f" {self.source.name} and keep their splits; {new:,} new ones are training"
+            " examples"
+        )
 
     def hold_out(self, fold: Fold) -> None:
         """Put what a fold holds out in the place of the test."""
@@ -150,7 +176,7 @@ class _Carving:
             f"validation: {len(validation):,} of {before:,} training examples, "
             f"{how}drawn with split_seed {seed}"
         )
-        self.validation = take(self.source.examples, validation)
+        self._validate_on(validation)
 
     def splits(self) -> Splits:
         """Return what has been carved."""
@@ -164,11 +190,25 @@ class _Carving:
             open_test=self.open_test,
             fingerprint=self.source.fingerprint,
             notes=tuple(self.notes),
+            files=self._files(),
             test_fingerprint=self.test_fingerprint,
             tokenizer=self.source.tokenizer,
         )
 
+    def _files(self) -> dict[str, list[str]]:
+        """Return which files are in which split, where that was decided here."""
+        names = self.source.files
+        if not (names and self.members):
+            return {}
+        members = {"train": self.rows, **self.members}
+        return {part: [names[row] for row in rows] for part, rows in members.items()}
+
+    def _validate_on(self, rows: np.ndarray) -> None:
+        self.validation = take(self.source.examples, rows)
+        self.members["validation"] = rows
+
     def _test_on(self, rows: np.ndarray) -> None:
+        self.members["test"] = rows
         examples = take(self.source.examples, rows)
         self.open_test = lambda: examples
         self.test_fingerprint = digest(rows)

@@ -66,7 +66,8 @@ def evaluate(
     metrics["data"] = splits.fingerprint
     if data is None:
         if lines := identity.data_differences(run.environment, splits):
-            metrics["data_changed"] = "; ".join(lines)
+            kept = ["files of before keep their splits"] if run.files else []
+            metrics["data_changed"] = "; ".join([*lines, *kept])
         run.save_metrics(split, metrics)
         if samples:
             run.save_samples(split, samples | {"model": np.array(model)})

@@ -36,6 +36,8 @@ def load_data(
     """
     recipe = run.recipe
     changes: dict[str, Any] = {"tokenizer": run.tokenizer}
+    if source is None:
+        changes["files"] = run.files
     if source:  # other data have no such folds
         changes |= {"folds": 0, "fold": 0, "groups": ""}
     if run.tokenizer is None:

@@ -13,6 +13,7 @@
         identity.json       the digests of these files, to know them by; see `identity`
         model.onnx and the like: what `export` wrote for other programs
         exports.json        of which network and data each of them is
+        splits.json         for a run on a folder: which of its files are in which split
         tokenizer.json      for a run on texts: the words and their numbers
         samples/            SPLIT.npz: right and wrong examples of a split; for a run
                             that makes images: epoch-0005.png and other pictures
@@ -29,7 +30,7 @@ import contextlib
 import difflib
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -134,6 +135,11 @@ class Run:
         }
 
     @property
+    def files(self) -> dict[str, Any]:
+        """Which files of its folder a run learned from; empty where nothing says so."""
+        return files.read_json(self.path / "splits.json")
+
+    @property
     def exports(self) -> dict[str, Any]:
         """What `export` wrote: by file, its digest, and those of network and data."""
         return files.read_json(self.path / "exports.json")
@@ -210,12 +216,19 @@ class Run:
             files.remove_half_written(self.path.rglob(".*"))
             yield
 
-    def evaluate(self, split: str = "test", data: str | None = None) -> dict[str, Any]:
+    def evaluate(
+        self,
+        split: str = "test",
+        data: str | None = None,
+        *,
+        allow_changed: Sequence[str] = (),
+    ) -> dict[str, Any]:
         """Measure the network on a split and write metrics.json.
 
         Args:
             split: "validation" or "test".
             data: A data set's name or path instead of the recipe's own.
+            allow_changed: ("data",) judges on data that have changed since.
 
         Returns:
             The metrics of the split.
@@ -224,7 +237,9 @@ class Run:
         # evaluation knows runs, so it can only happen when it is called.
         from classicnets.inference import evaluation
 
-        return evaluation.evaluate(self, split, data=data)
+        return evaluation.evaluate(
+            self, split, data=data, allow_changed=allow_changed
+        )
 
     def set_status(self, state: State, **facts: Any) -> None:
         """Replace status.json by `state`, the time, the process and `facts`.

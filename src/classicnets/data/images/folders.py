@@ -28,9 +28,17 @@ def open_image_folder(root: Path, options: Options) -> Source:
         examples=examples,
         validation=validation,
         open_test=open_test,
+        files=_files(listing, decoded),
         fingerprint=decoded.content,
         notes=_notes(listing, decoded, options),
     )
+
+
+def _files(listing: Listing, decoded: DecodedFolder) -> list[str]:
+    """Return the paths of the examples from which splits may be carved."""
+    broken = {file for file, _ in decoded.failures}
+    pairs = zip(map(printable, listing.files), listing.parts, strict=True)
+    return [f for f, part in pairs if part in ("", "train") and f not in broken]
 
 
 def _notes(listing: Listing, decoded: DecodedFolder, options: Options) -> list[str]:

@@ -50,4 +50,5 @@ def open_text_folder(root: Path, options: Options) -> Source:
         labels=listing.labels[rows],
         parts=listing.parts[rows],
         notes=[*listing.notes, *notes],
+        files=[printable(listing.files[row]) for row in rows],
     )

@@ -29,6 +29,7 @@ def text_source(
     labels: np.ndarray,
     parts: Sequence[str] | np.ndarray,
     notes: Sequence[str],
+    files: Sequence[str] = (),
 ) -> Source:
     """Return texts as a source, without tokens yet.
 
@@ -40,6 +41,7 @@ def text_source(
         parts: "train", "validation" or "test" of each text where the source says so,
             else "" for all.
         notes: Lines that the user should see.
+        files: Of a folder, the path of each text.
     """
     everything = Examples(np.empty((len(texts), 0), np.int32), labels, texts)
     splits = {
@@ -54,6 +56,7 @@ def text_source(
         examples=first,
         validation=validation,
         open_test=None if test is None else lambda: test,
+        files=[f for f, part in zip(files, parts) if part in ("", "train")],
         fingerprint=_fingerprint(
             [first] if validation is None else [first, validation]
         ),
