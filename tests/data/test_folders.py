@@ -315,13 +315,25 @@ def opened():
 def test_a_second_load_opens_no_image_file(image_folder, opened):
     root = image_folder({"a": 5, "b": 5})
     opened.clear()
-    first = load(root, image_size=40, channels=3)
-    assert len(opened) == 10  # once each; before that the headers, to choose these two
+    first = load(root)
+    assert len(opened) == 20  # the headers, which say how large and grey, then all
     opened.clear()
-    second = load(root, image_size=40, channels=3)
+    second = load(root)
     assert opened == []
     assert second.fingerprint == first.fingerprint
     assert np.array_equal(everything(second), everything(first))
+
+
+def test_what_was_decided_is_in_the_cache_for_who_asks_for_it(image_folder, opened):
+    root = image_folder({"a": 5, "b": 5})
+    first = load(root)
+    opened.clear()
+    # As an evaluation does, which asks for the size of the network.
+    second = load(root, image_size=(40, 40), channels=3)
+    assert opened == []
+    assert second.fingerprint == first.fingerprint
+    load(root, image_size=40)
+    assert len(opened) == 10  # the headers alone, to choose the channels
 
 
 def test_a_changed_file_is_seen(image_folder):

@@ -8,19 +8,22 @@ the files' names, sizes and times, so that a second run reads no image file. A f
 that is read without labels too has two entries: the order of its files may differ. An
 entry is written under a temporary name and renamed at its end: a killed decode leaves
 nothing that could be taken for one, and of two at a time the first to finish wins.
+What is found damaged, of another folder, or of a version that wrote no digests, is
+decoded again, and a note says so.
 """
 
 import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +32,11 @@ import numpy as np
 from classicnets import files
 from classicnets.data.folder_files import printable
 from classicnets.data.folder_layout import Listing
+from classicnets.data.images import entries
 from classicnets.data.images.decoding import decode, pillow_warnings, probe
+from classicnets.data.images.entries import DecodedFolder
 from classicnets.data.images.parallel import in_parallel
-from classicnets.data.npz import BROKEN
-from classicnets.data.options import Options
+from classicnets.data.options import Options, sides
 from classicnets.data.places import cache_folder
 from classicnets.errors import UserError
 
@@ -41,50 +45,62 @@ _SMALLEST, _LARGEST = 32, 64  # image_size chosen for the user
 _ABANDONED_SECONDS = 2 * 24 * 3600
 
 
-@dataclass(frozen=True)
-class DecodedFolder:
-    """A cached folder.
-
-    Args:
-        content: The digest that names it.
-        images: (n, size, size, channels) uint8, a read-only memory map.
-        labels: (n,) int32.
-        parts: Part of the data set -> (first row, row after the last).
-        failures: (file, reason) of those that could not be decoded.
-        copies: How many files have the very bytes of another.
-    """
-
-    content: str
-    images: np.ndarray
-    labels: np.ndarray
-    parts: dict[str, tuple[int, int]]
-    failures: list[tuple[str, str]]
-    copies: int
-
-
 def decode_folder(listing: Listing, options: Options) -> DecodedFolder:
     """Return the decoded images of a folder, from the cache if they are in it.
 
     An `image_size` or `channels` of 0 is chosen by the files that are not test.
     """
     cache = cache_folder() / "folders"
-    state = f"{_FORMAT} {listing.state} {_how(options)}"
-    memo = cache / f"{hashlib.sha256(state.encode()).hexdigest()}.json"
-    content = _read_memo(memo)
-    if content and (cache / content).is_dir():
-        return _open(cache / content, listing.labels)
+    notes: list[str] = []
+    if decoded := _look_up(cache, listing, options, notes=notes):
+        return decoded
+    with pillow_warnings():
+        decided = _choose(listing, options)
+        if decoded := _look_up(cache, listing, decided, notes=notes):
+            notes = []
+        if options.progress:  # said where the progress is; not every caller shows notes
+            for note in notes:
+                print(note, file=sys.stderr)
+            notes = []
+        try:
+            content = decoded.content if decoded else _fill(cache, listing, decided)
+            # Training asks for no size; what comes later asks for the one it got.
+            for each in (options, decided):
+                memo = _memo(cache, listing, each)
+                about = {"content": content, "state": memo.stem}
+                files.write_json(memo, about | {"folder": str(listing.root)})
+            decoded = decoded or entries.read(cache / content)
+        except (OSError, entries.DamagedError) as error:
+            if decoded:  # in a cache that others have filled
+                return decoded
+            reason = getattr(error, "strerror", None) or f"what was decoded {error}"
+            raise UserError(
+                f"the cache {cache} must be writable: {reason}; CLASSICNETS_CACHE names"
+                " another folder for it"
+            ) from None
+    return dataclasses.replace(decoded, notes=tuple(notes))
+
+
+def _look_up(
+    cache: Path, listing: Listing, options: Options, *, notes: list[str]
+) -> DecodedFolder | None:
+    """Return what the cache has of a folder; note what is wrong with it."""
+    memo = _memo(cache, listing, options)
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(cache)
-        with pillow_warnings():
-            content = _fill(cache, listing, _choose(listing, options))
-        files.write_json(memo, {"content": content, "folder": str(listing.root)})
-    except OSError as error:
-        raise UserError(
-            f"the cache {cache} must be writable: {error.strerror or error}; "
-            "CLASSICNETS_CACHE names another folder for it"
-        ) from None
-    return _open(cache / content, listing.labels)
+        content = _content_of(memo)
+        if content and (cache / content).is_dir():
+            return entries.read(cache / content)
+    except entries.DamagedError as error:
+        note = f"{listing.root} is decoded again: what the cache has of it {error}"
+        if note not in notes:
+            notes.append(note)
+    return None
+
+
+def _memo(cache: Path, listing: Listing, options: Options) -> Path:
+    """Return the file that says which content a folder of this state has."""
+    state = f"{_FORMAT} {listing.state} {_how(options)}"
+    return cache / f"{hashlib.sha256(state.encode()).hexdigest()}.json"
 
 
 def _how(options: Options) -> str:
@@ -93,75 +109,49 @@ def _how(options: Options) -> str:
     return f"{options.image_size} {options.channels} {options.resize}{pooled}"
 
 
-def _read_memo(memo: Path) -> str:
-    """Return the content that a state of a folder has; "" where nothing says so."""
+def _content_of(memo: Path) -> str:
+    """Return the content that a state of a folder has; "" where nothing says so.
+
+    Raises:
+        DamagedError: If the file is not this state's.
+    """
     try:
-        content = json.loads(memo.read_text("utf-8"))["content"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        about = json.loads(memo.read_text("utf-8"))
+        content, state = str(about["content"]), about.get("state")
+    except (FileNotFoundError, NotADirectoryError):
         return ""
-    return content if re.fullmatch("[0-9a-f]{64}", str(content)) else ""
-
-
-def _open(entry: Path, labels: np.ndarray) -> DecodedFolder:
-    """Open an entry of a folder whose files have these labels: it has no others."""
-    try:
-        index = json.loads((entry / "index.json").read_text("utf-8"))
-        decoded = DecodedFolder(
-            content=entry.name,
-            images=np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False),
-            labels=np.asarray(np.load(entry / "labels.npy", mmap_mode="r")),
-            parts={str(part): (a, b) for part, (a, b) in index["parts"].items()},
-            failures=[(str(file), str(reason)) for file, reason in index["skipped"]],
-            copies=int(index["copies"]),
-        )
-        images = decoded.images
-        rows = [row for part in decoded.parts.values() for row in part]
-        if (
-            images.ndim != 4
-            or images.dtype != np.uint8
-            or decoded.labels.shape != images.shape[:1]
-            or decoded.labels.dtype != np.int32
-            or not set(decoded.labels.tolist()) <= set(labels.tolist())
-            or not all(type(row) is int and 0 <= row <= len(images) for row in rows)
-        ):
-            raise ValueError("its files do not fit")
-    except (OSError, KeyError, AttributeError, *BROKEN) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(
-            f"{entry} must be what was decoded once, it is damaged ({reason}); delete "
-            "it and the images are decoded again"
-        ) from None
-    return decoded
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        content = state = ""
+    if state is None:
+        raise entries.DamagedError("is an earlier version's, without digests")
+    if state != memo.stem or not re.fullmatch("[0-9a-f]{64}", content):
+        raise entries.DamagedError(f"is not named by {memo.name}, which is damaged")
+    return content
 
 
 def _fill(cache: Path, listing: Listing, options: Options) -> str:
-    """Make the entry of a folder unless its content is cached; return its name."""
+    """Decode a folder into an entry of the cache; return its name."""
+    cache.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(cache)
     _check_space(cache, listing, options)
     part = cache / f"part-{secrets.token_hex(8)}"
     part.mkdir()
     try:
         rows, failures, digests = _decode_all(part / "images.npy", listing, options)
         content = _content_digest(listing, digests, options)
-        with files.replacing(part / "labels.npy") as temporary:
-            np.save(temporary, listing.labels[rows])
-        index = {
+        facts = {
             "parts": _ranges(listing.parts[rows]),
             "skipped": failures,
             "copies": len(digests) - len(set(digests)),
         }
-        files.write_json(part / "index.json", index)
-        try:
-            os.rename(part, cache / content)
-        except OSError:
-            if not (cache / content).is_dir():  # else it was decoded before
-                raise
+        entries.finish(part, cache / content, listing.labels[rows], facts)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return content
 
 
 def _check_space(cache: Path, listing: Listing, options: Options) -> None:
-    size = len(listing.files) * options.image_size**2 * options.channels
+    size = len(listing.files) * math.prod(sides(options.image_size)) * options.channels
     free = shutil.disk_usage(cache).free
     if size > free:
         raise UserError(
@@ -215,8 +205,9 @@ def _decode_all(
     Returns:
         The rows that went in; the others, with the reason; the digests of all.
     """
-    count, size, channels = len(listing.files), options.image_size, options.channels
-    shape = (size, size, channels)
+    count, channels = len(listing.files), options.channels
+    size = sides(options.image_size)
+    shape = (*size, channels)
 
     def decode_rows(
         rows: range,

@@ -5,7 +5,8 @@ from pathlib import Path
 from classicnets.data.examples import Examples
 from classicnets.data.folder_files import IMAGES, printable
 from classicnets.data.folder_layout import Listing, scan, skipped_note
-from classicnets.data.images.cache import DecodedFolder, decode_folder
+from classicnets.data.images.cache import decode_folder
+from classicnets.data.images.entries import DecodedFolder
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source
 
@@ -46,6 +47,7 @@ def _notes(listing: Listing, decoded: DecodedFolder, options: Options) -> list[s
     size = "x".join(map(str, decoded.images.shape[1:]))
     classes = f" of {len(listing.class_names)} classes" if options.labelled else ""
     notes = [
+        *decoded.notes,
         f"{root}: {len(decoded.labels):,} images{classes} as {size} ({options.resize})",
         *listing.notes,
         *skipped_note(
