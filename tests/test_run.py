@@ -15,7 +15,7 @@ import pytest
 import classicnets
 from classicnets import recipe as recipes
 from classicnets.errors import UserError
-from classicnets.runs import environment, new
+from classicnets.runs import environment, history, new
 from classicnets.runs.run import Run
 
 RECIPE = recipes.build(
@@ -91,6 +91,45 @@ def test_a_resumed_training_replaces_the_epochs_it_repeats(run):
     resumed.append_history({"epoch": 2, "loss": 7.0})
     assert resumed.history == [{"epoch": 1, "loss": 0.1}, {"epoch": 2, "loss": 7.0}]
     assert len(list(run.path.glob("events.out.tfevents.*"))) == 2
+
+
+def test_half_a_row_of_a_killed_process_is_not_read_and_goes_with_the_next(run):
+    path = run.path / "history.csv"
+    run.append_history({"epoch": 1, "loss": 0.25})
+    start = path.stat().st_size
+    run.append_history({"epoch": 2, "loss": 0.125})
+    whole = path.read_bytes()
+    for end in range(start, len(whole)):
+        path.write_bytes(whole[:end])
+        assert run.history == [{"epoch": 1, "loss": 0.25}]
+        run.append_history({"epoch": 2, "loss": 0.125})
+        assert path.read_bytes() == whole
+
+
+def test_a_row_that_the_disk_has_no_room_for_leaves_the_others(run):
+    resource = pytest.importorskip("resource")
+    path = run.path / "history.csv"
+    run.append_history({"epoch": 1, "loss": 0.25})
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 3, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"history\.csv"):
+            history.append(path, {"epoch": 2, "loss": 0.125})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+
+
+def test_a_row_is_appended_and_the_others_are_not_written_again(run):
+    path = run.path / "history.csv"
+    rows = [f"{epoch},{1 / epoch!r}\n" for epoch in range(1, 400)]
+    path.write_text("epoch,loss\n" + "".join(rows))
+    number = path.stat().st_ino  # a file that is replaced has another
+    run.append_history({"epoch": 400, "loss": 0.5})
+    assert path.stat().st_ino == number
+    assert [row["epoch"] for row in run.history] == list(range(1, 401))
+    assert run.history[-1] == {"epoch": 400, "loss": 0.5}
 
 
 def test_a_new_column_after_the_first_row_is_refused(run):

@@ -1,6 +1,7 @@
 """Files written completely or not at all, locks, and folders of one's own.
 
-Every file that the package writes is written here, but for TensorBoard's, which grows.
+Every file that the package writes is written here, but for TensorBoard's, which grows;
+history.csv grows too, by `append_csv`.
 """
 
 import contextlib
@@ -92,11 +93,34 @@ def write_csv(
     path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
 ) -> None:
     """Write a file as CSV; a cell that its row lacks stays empty."""
+    write(path, _csv([dict(zip(columns, columns)), *rows], columns))
+
+
+def append_csv(path: Path, columns: Sequence[str], row: Mapping[str, Any]) -> None:
+    """Add a row to a CSV file, for good.
+
+    What was there stays as it is, also where the disk is full. A process that is killed
+    may leave the beginning of the row, without the end of its line.
+    """
+    content = memoryview(_csv([row], columns))
+    with path.open("ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            while content:
+                content = content[file.write(content) :]
+            os.fsync(file.fileno())
+        except BaseException as error:
+            file.truncate(size)
+            if isinstance(error, OSError):
+                error.filename = str(path)  # a write on a full disk names none
+            raise
+
+
+def _csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
     text = io.StringIO()
     table = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    table.writeheader()
     table.writerows(rows)
-    write(path, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 @contextlib.contextmanager

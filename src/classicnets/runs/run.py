@@ -23,7 +23,7 @@
 The files are the truth: a property reads its file each time, so that a second process
 (a report, a person) sees what the training run has written so far. Every file but
 TensorBoard's is written by `files`: a reader meets the old text or the new one, never
-a half.
+a half; history.csv has the old rows and perhaps the beginning of the new one.
 """
 
 import contextlib
