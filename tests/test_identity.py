@@ -322,8 +322,8 @@ def _write_image(folder, number):
 @pytest.mark.parametrize("file", ["step", "best"])
 def test_checkpoints_of_another_training_run_are_refused(run, tmp_path, file):
     """Of the same recipe on other data: no variable has another shape."""
-    digits = np.random.default_rng(0).integers(256, size=(200, 8, 8, 1), dtype=np.uint8)
-    np.savez(tmp_path / "noise.npz", x_train=digits, y_train=np.arange(200) % 10)
+    noise = np.random.default_rng(0).integers(256, size=(700, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "noise.npz", x_train=noise, y_train=np.arange(700) % 10)
     data = str(tmp_path / "noise.npz")
     options = {"runs": tmp_path / "other", "verbose": False} | LSTM
     other = cn.train("lstm-digits-rows", data=data, **options)
