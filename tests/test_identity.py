@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import classicnets as cn
-from classicnets import files
+from classicnets import files, pictures
 from classicnets.inference import evaluation, export, predicting, sampling
 from classicnets.reports import report
 from classicnets.runs import record
@@ -354,3 +354,49 @@ def test_parts_of_another_run_are_refused(tmp_path):
         with pytest.raises(cn.UserError, match=f"{part}.keras in .* must be what this"):
             use()
         (run.path / f"{part}.keras").write_bytes(own)
+
+
+def test_a_changed_test_is_refused_though_training_never_opened_it(tmp_path, tiny_set):
+    path = shutil.copy(tiny_set(shape=(8, 8, 1), train=60), tmp_path)
+    options = {"data": str(path), "runs": tmp_path, "verbose": False, "batch_size": 8}
+    options |= {"network_options": {"units": [2]}, "epochs": 1}
+    run = cn.train("lstm-digits-rows", **options)
+    run.evaluate()
+    with np.load(path) as opened:
+        arrays = dict(opened)
+    arrays["x_test"][0, 0, 0] ^= 1
+    np.savez(path, **arrays)
+    with pytest.raises(cn.UserError, match=r"its test is .*, was .*"):
+        run.evaluate()
+
+
+def test_a_recipe_that_was_edited_after_the_end_is_not_recorded(run):
+    files.write_json(
+        run.path / "environment.json", run.environment | {"commit": COMMIT}
+    )
+    recipe = run.path / "recipe.toml"
+    text = recipe.read_text("utf-8")
+    recipe.write_text(text.replace("epochs = 1", "epochs = 90"), "utf-8")
+    with pytest.raises(cn.UserError, match="epochs is 90, was 1"):
+        record.record(Run(run.path), run.path / "results.csv")
+    recipe.write_text(text, "utf-8")
+    rows = record.record(Run(run.path), run.path / "results.csv")
+    assert {row["model"] for row in rows} == {run.digest("model")[:12]}
+
+
+def test_rows_that_were_cut_from_the_history_are_noted(run, capsys):
+    text = (run.path / "history.csv").read_text("utf-8")
+    (run.path / "history.csv").write_text(text.splitlines()[0] + "\n", "utf-8")
+    cn.resume(run, epochs=2)
+    assert "history.csv has 0 of 1 epochs." in capsys.readouterr().err
+
+
+def test_a_picture_of_another_network_is_not_shown(tmp_path):
+    run = cn.train("vae-digits", runs=tmp_path, verbose=False, **VAE)
+    picture = run.path / "samples" / "interpolation.png"
+    assert pictures.about(picture)["model"] == run.digest("decoder")
+    before = (run.path / "report.html").read_text("utf-8")
+    picture.write_bytes(pictures.encode_png(np.zeros((9, 9), np.uint8), {"model": "0"}))
+    report.write(run)
+    page = (run.path / "report.html").read_text("utf-8")
+    assert page.count("<img") == before.count("<img") - 1

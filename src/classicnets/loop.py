@@ -88,6 +88,8 @@ class Loop:
         self.position = progress["done"]
         self.saved_recipe = recipes.rebuild(progress["recipe"])
         self.saved_data = progress.get("data_fingerprint", self.saved_data)
+        if (rows := len(self.run.history)) < self.epoch:
+            notes.append(f"history.csv has {rows} of {self.epoch} epochs.")
         return [*notes, f"going on after {self.step:,} steps."]
 
     def _refuse_lost_checkpoints(self) -> None:

@@ -9,11 +9,13 @@ import colorsys
 import io
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 # Wong's colours (Nature Methods 8:441, 2011) and four more: told apart by colour-blind
 # readers as far as a dozen can be. Blue and vermilion come first.
@@ -102,15 +104,26 @@ def pairs(
     return np.concatenate(blocks[:-1])
 
 
-def encode_png(image: np.ndarray) -> bytes:
+def encode_png(image: np.ndarray, about: Mapping[str, str] | None = None) -> bytes:
     """Encode an image as PNG.
 
     Args:
         image: (height, width) or (height, width, 1, 3 or 4) uint8.
+        about: Texts that stand in the file by keyword, such as the digest of the
+            network that made it under "model".
     """
+    texts = PngInfo()
+    for keyword, text in (about or {}).items():
+        texts.add_text(keyword, text)
     data = io.BytesIO()
-    to_pillow(image).save(data, "PNG")
+    to_pillow(image).save(data, "PNG", pnginfo=texts)
     return data.getvalue()
+
+
+def about(path: Path) -> dict[str, str]:
+    """Return the texts that stand in a PNG file; {} for one without, or no PNG."""
+    with Image.open(path) as image:
+        return dict(getattr(image, "text", {}))
 
 
 def slerp(

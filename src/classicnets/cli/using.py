@@ -261,7 +261,8 @@ def _write(run: "Run", sheet: "np.ndarray", output: Path | None, name: str) -> N
     """Write a picture, completely or not at all, and print its path."""
     from classicnets import files, pictures
 
-    content = pictures.encode_png(sheet)
+    part = run.recipe.kind.samples_from or "decoder"
+    content = pictures.encode_png(sheet, {"model": run.digest(part)})
     if output:
         files.write(output, content)
     click.echo(output or run.save_picture(name, content))

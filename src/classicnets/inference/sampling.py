@@ -82,7 +82,8 @@ def write_pictures(run: Run, splits: Splits) -> None:
     kind = run.recipe.kind
     if kind.samples_from:
         sheet = pictures.grid(interpolate(run), columns=STEPS)
-        run.save_picture("interpolation", pictures.encode_png(sheet))
+        about = {"model": run.digest(kind.samples_from)}
+        run.save_picture("interpolation", pictures.encode_png(sheet, about))
         _write_animation(run)
     if kind.reconstructs:
         _write_codes(run, splits)
@@ -96,11 +97,13 @@ def _write_codes(run: Run, splits: Splits) -> None:
         return
     labels = examples.labels[:MAPPED] if splits.class_names else None
     codes_map = pictures.latent_map(codes, labels, names=splits.class_names)
-    run.save_picture("latent", pictures.encode_png(codes_map))
+    about = {"model": run.digest("encoder"), "data": splits.fingerprint}
+    run.save_picture("latent", pictures.encode_png(codes_map, about))
     if run.recipe.kind.samples_from:
         images = _images(run, _generator(run), pictures.latent_grid_codes(MANIFOLD))
         sheet = pictures.grid(images, columns=MANIFOLD)
-        run.save_picture("manifold", pictures.encode_png(sheet))
+        about = {"model": run.digest(run.recipe.kind.samples_from)}
+        run.save_picture("manifold", pictures.encode_png(sheet, about))
 
 
 def _write_animation(run: Run) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from classicnets import pictures
 from classicnets.errors import UserError
 from classicnets.reports import figures
 from classicnets.runs.run import Run
@@ -39,8 +40,20 @@ def content(run: Run, common: Mapping[str, Any]) -> dict[str, Any]:
             name: _sheet(path, largest=_LARGE)
             for name in ("reconstructions", "interpolation", "latent", "manifold")
             if (path := run.path / "samples" / f"{name}.png").is_file()
+            and _is_own(run, path)
         },
     }
+
+
+def _is_own(run: Run, path: Path) -> bool:
+    """Return whether a network of the run made a picture, if it says which."""
+    networks = run.identity.get("networks")
+    if not networks:
+        return True
+    try:
+        return pictures.about(path).get("model") in (None, *networks.values())
+    except (OSError, SyntaxError, ValueError):
+        return True  # what is wrong with it is said where it is read
 
 
 def fixed(value: object, digits: int = 2) -> str:
