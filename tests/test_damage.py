@@ -114,7 +114,7 @@ def a_folder(path):
 
 
 EVERY = (emptied, cut, flipped, deleted, a_folder)
-JSON = {"environment.json", "status.json", "metrics.json"}
+JSON = {"environment.json", "status.json", "metrics.json", "identity.json"}
 PLAIN = JSON | {"history.csv", "recipe.toml", "tokenizer.json"}
 EPOCHS = {"samples/epoch-0001.png", "samples/epoch-0002.png"}
 SHEETS = EPOCHS | {"samples/training.png", "samples/reconstructions.png"}
@@ -124,6 +124,13 @@ EXAMPLES = {"samples/validation.npz"}
 TEXTS = {"recipe.toml", "environment.json", "model.keras", "tokenizer.json"}
 CODES = {"recipe.toml", "decoder.keras"}
 IMAGES = CODES | {"model.keras", "encoder.keras"}
+
+
+def used(files):
+    """Return what a command on networks refuses; runs of before lack identity.json."""
+    return dict.fromkeys(EVERY, files | {"identity.json"}) | {deleted: files}
+
+
 # By command and damage the files without which it must refuse. No other matters to it.
 REFUSED = {
     ("texts", "report"): {
@@ -135,10 +142,10 @@ REFUSED = {
     },
     ("vae", "report"): dict.fromkeys(EVERY, frozenset())
     | {emptied: SHEETS, a_folder: EPOCHS},
-    ("texts", "evaluate"): dict.fromkeys(EVERY, TEXTS),
-    ("texts", "predict", "--text", "a word1"): dict.fromkeys(EVERY, TEXTS),
-    ("vae", "sample", "-n", "2"): dict.fromkeys(EVERY, CODES),
-    ("vae", "reconstruct"): dict.fromkeys(EVERY, IMAGES),
+    ("texts", "evaluate"): used(TEXTS),
+    ("texts", "predict", "--text", "a word1"): used(TEXTS),
+    ("vae", "sample", "-n", "2"): used(CODES),
+    ("vae", "reconstruct"): used(IMAGES | {"environment.json"}) | {deleted: IMAGES},
     ("stopped", "resume"): {
         emptied: {"recipe.toml", "environment.json", "tokenizer.json"},
         cut: set(),
@@ -288,7 +295,7 @@ def test_a_finished_run_without_checkpoints_is_not_trained_anew(home, tmp_path, 
     before = contents(run)
     code, said = call("resume", run, "--set", "epochs=5")
     assert code == 2
-    assert "for all of its 5 epochs, no checkpoint is left" in said
+    assert "what is left is 2 epochs of history, model.keras" in said
     assert contents(run) == before
 
 

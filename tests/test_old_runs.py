@@ -175,8 +175,12 @@ def test_an_old_cross_validation_opens(old, copy):
 
 
 def assert_same(metrics, before):
-    """Compare metrics, however deep, but for their seconds and their words."""
-    for key in (metrics.keys() | before.keys()) - {"seconds", "protocol"}:
+    """Compare metrics, however deep, but for their seconds and their words.
+
+    Those of now name the network and the data that they are of.
+    """
+    later = {"model", "data"} - before.keys()
+    for key in (metrics.keys() | before.keys()) - {"seconds", "protocol"} - later:
         value, expected = metrics[key], before[key]
         if isinstance(expected, dict):
             assert_same(value, expected)

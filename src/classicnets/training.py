@@ -147,7 +147,9 @@ def _stoppable(run: Run) -> Iterator[None]:
 
 def _lacks_its_report(run: Run) -> bool:
     """Return whether a process was killed between a run's end and its report."""
-    return run.status.get("state") == "finished" and not report.is_current(run)
+    with contextlib.suppress(UserError):  # a damaged status is written anew
+        return run.status.get("state") == "finished" and not report.is_current(run)
+    return False
 
 
 def _run(loop: Loop, notes: list[str], *, verbose: bool) -> Run:
@@ -291,8 +293,8 @@ def _check_unfinished(run: Run, loop: Loop) -> None:
     if (loop.step and not loop.is_over) or run.status.get("state") != "finished":
         return
     raise UserError(
-        f"{run.name} has been trained for all of its {loop.recipe.epochs} epochs"
-        + (": --set epochs=N adds some." if loop.step else ", no checkpoint is left.")
+        f"{run.name} has been trained for all of its {loop.recipe.epochs} epochs:"
+        " --set epochs=N adds some."
     )
 
 

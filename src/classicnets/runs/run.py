@@ -127,11 +127,10 @@ class Run:
         metrics = files.read_json(self.path / "metrics.json")
         if not (networks := self.identity.get("networks")):
             return metrics
-        model = networks.get(self.recipe.kind.judged)
         return {
             split: values
             for split, values in metrics.items()
-            if isinstance(values, dict) and values.get("model") == model
+            if isinstance(values, dict) and values.get("model") in networks.values()
         }
 
     @property
@@ -345,8 +344,9 @@ class Run:
         return identity.recipe_differences(self.identity, self._identity_now())
 
     def _identity_now(self) -> dict[str, Any]:
-        names = self.environment.get("class_names", [])
-        return identity.of_files(self.path, self.recipe, names)
+        recipe = self.recipe
+        environment = self.environment if recipe.kind.labelled else {}
+        return identity.of_files(self.path, recipe, environment)
 
     def _opened(self, name: str, open_: Callable[[Path], Any]) -> Any:
         """Return what a file holds, opened again only where it is another file."""
