@@ -312,7 +312,7 @@ def test_a_fold_is_no_result(run, tmp_path):
         (lambda text: text.replace(",0.6242,", ",much,"), "value in line 2 .* 'much'"),
         (lambda text: text.replace(",0.6242,", ",nan,"), "value in line 2 .* 'nan'"),
         (lambda text: text.replace(",0.6242,", ",,"), "value in line 2"),
-        (lambda text: text + "more,cells\n", "must have 16 cells in line"),
+        (lambda text: text + "more,cells\n", "must have 18 cells in line"),
         (lambda text: text + '"', "must be CSV"),
     ],
 )
