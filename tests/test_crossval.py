@@ -43,10 +43,10 @@ def command(runs, *more):
 
 
 def cut(arguments, run, number):
-    """Send a signal to a process as soon as a run of it has a checkpoint."""
+    """Send a signal to a process as soon as a run of it has saved a step."""
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
         ends = time.monotonic() + 300
-        while not list((run / "checkpoints").glob("step-*")):
+        while not list((run / "checkpoints").glob("step-*[1-9]*")):
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < ends
             time.sleep(0.01)
