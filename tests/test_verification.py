@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-import shutil
+import random
 import subprocess
 import sys
 import types
@@ -12,10 +12,23 @@ import keras
 import numpy as np
 import pytest
 
-from classicnets import networks, recipe
+import classicnets as cn
+from classicnets import data, networks, recipe, streams
 from classicnets.errors import UserError
-from classicnets.verification import by_hand, outputs, proof, records, small, verify
+from classicnets.streams import Stream
+from classicnets.verification import (
+    by_hand,
+    by_hand_games,
+    by_hand_steps,
+    outputs,
+    proof,
+    records,
+    small,
+    step_cases,
+    verify,
+)
 from classicnets.verification.backends import installed
+from classicnets.verification.by_hand_images import prepared
 
 COMMAND = [sys.executable, "-m", "classicnets", "verify"]
 
@@ -29,11 +42,17 @@ def mutations():
     return module
 
 
-@pytest.mark.parametrize("name", ["resnet20", "lstm", "conv_vae", "gan"])
-def test_the_proofs_of_a_network_hold(name):
-    proofs = list(verify([name], quick=True))
-    assert len(proofs) > 10
+def test_the_proofs_of_every_task_and_of_some_networks_hold():
+    names = ["resnet20", "lstm", "conv_vae", "gan"]
+    proofs = list(verify(names, quick=True))
     assert [line for line in proofs if line.ok is False] == []
+    for name in names:
+        assert len([line for line in proofs if line.network == name]) > 10
+    for task, cases in step_cases.CASES.items():
+        titles = [line.proof for line in proofs if line.network == task]
+        for case in cases:
+            for what in ("weights", "logs"):
+                assert f"3 steps, {case.title}: {what}" in titles
 
 
 @pytest.fixture
@@ -55,7 +74,7 @@ def unproven(monkeypatch):
 
 @pytest.mark.usefixtures("unproven")
 def test_what_is_not_proven_is_named_and_no_failure():
-    proofs = list(verify(["tiny"], quick=True))
+    proofs = [row for row in verify(["tiny"], quick=True) if row.network == "tiny"]
     assert [line.proof for line in proofs if line.ok is None] == [
         f"not proven yet: {what}"
         for what in ("counts", "outputs by NumPy", "places of dropout")
@@ -86,21 +105,41 @@ def test_the_first_step_is_taken_on_every_backend():
     assert len(numpy) == 1
 
 
-def test_a_mutant_fails_and_the_proof_is_named(mutations, tmp_path):
-    (mutation,) = (m for m in mutations.MUTATIONS if m.file == "optimization.py")
-    copy = tmp_path / mutations.PACKAGE.name
-    shutil.copytree(mutations.PACKAGE, copy)
-    mutations.mutate(copy, mutation)
-    code, failure, _ = mutations.verify(copy, mutation.network, quick=True)
-    assert code == 1
-    assert "steps of adam with coupled L2" in failure
+def test_a_mutant_fails_and_the_proof_is_named(mutations):
+    (mutation,) = (
+        m for m in mutations.MUTATIONS if m.what == "clipping by each tensor's norm"
+    )
+    answer = mutations.judge(mutation)
+    assert answer.holds is False
+    assert answer.words.startswith("3 steps, SGD, CutMix, smoothing, clipping: weights")
 
 
-def test_every_mutation_finds_its_place_and_ten_files_are_hit(mutations):
+def test_a_mutant_that_its_test_finds_is_named(mutations):
+    what = "an order that does not depend on the epoch"
+    (mutation,) = (m for m in mutations.MUTATIONS if m.what == what)
+    answer = mutations.judge(mutation)
+    assert answer.holds is False
+    assert answer.words.startswith("test_epoch_order_depends_on_seed_and_epoch_alone")
+
+
+def test_a_mutant_that_nobody_could_judge_is_not_found(mutations):
+    by = "tests/test_not_there.py::test_nothing"
+    mutation = mutations.Mutation("no change", "objectives.py", "smooth", "smooth", by)
+    assert mutations.judge(mutation).holds is None
+
+
+def test_sixty_mutations_find_their_places(mutations):
     for mutation in mutations.MUTATIONS:
         text = (mutations.PACKAGE / mutation.file).read_text("utf-8")
         assert mutation.before in text, mutation
-    assert len({mutation.file for mutation in mutations.MUTATIONS}) >= 10
+        file, _, name = mutation.by.partition("::")
+        if name:
+            test = (mutations.ROOT / file).read_text("utf-8")
+            assert f"def {name}(" in test, mutation
+        else:
+            networks.find(mutation.by)
+    assert len(set(mutations.MUTATIONS)) == len(mutations.MUTATIONS) >= 60
+    assert len({mutation.file for mutation in mutations.MUTATIONS}) >= 20
 
 
 def test_a_place_that_is_gone_is_an_error(mutations, tmp_path):
@@ -108,6 +147,53 @@ def test_a_place_that_is_gone_is_an_error(mutations, tmp_path):
     gone = mutations.Mutation("a sign", "objectives.py", "+ 1", "- 1", "vae")
     with pytest.raises(SystemExit, match="has no"):
         mutations.mutate(tmp_path, gone)
+
+
+def test_a_run_of_two_epochs_ends_where_numpy_does(tmp_path):
+    """What the loop hands to a task: order, draws, learning rates, numbers of steps."""
+    (case,) = (c for c in step_cases.CASES["generate"] if "penalty" in c.keys)
+    pixels = np.random.default_rng(0).integers(256, size=(28, 4, 4, 1), dtype=np.uint8)
+    np.savez(tmp_path / "drawn.npz", x_train=pixels, x_test=pixels[:8])
+    settings = recipe.build(
+        {
+            **{"network": case.network, "data": str(tmp_path / "drawn.npz")},
+            **{"network_options": dict(case.options), "epochs": 2, "batch_size": 4},
+            **{"validation_fraction": 0.25, "flip": True, "seed": 5, **case.keys},
+        }
+    )
+    run = cn.train(settings, runs=tmp_path, verbose=False)
+
+    train = data.load(settings.data, data.from_recipe(settings)).train
+    random.seed(settings.seed)
+    parts = networks.create_pair(settings.network, (4, 4, 1), **case.options)
+    generator, critic = (
+        by_hand_steps.Learner(part, settings, forward, shape=(4, 4, 1))
+        for part, forward in zip(parts, step_cases.FORWARD[case.network])
+    )
+    rates = by_hand_steps.rates(settings, 2)
+    for epoch in (0, 1):
+        order = data.epoch_order(len(train), seed=settings.seed, epoch=epoch)[:16]
+        images = prepared(
+            settings,
+            train.inputs[order].reshape(4, 4, 4, 4, 1),
+            np.zeros((4, 4), int),
+            **{"classes": 1, "scaling": (0.5, 0.5), "epoch": epoch},
+        ).images
+        numbers = [2 * epoch, 2 * epoch + 1]
+        logs = by_hand_games.generate(
+            generator,
+            critic,
+            images=images.reshape(2, 2, *images.shape[1:]),
+            noise=streams.normal(settings.seed, Stream.NOISE, numbers, (3, 4, 2)),
+            mix=streams.uniform(settings.seed, Stream.MIX, numbers, (2, 4)),
+            rates=rates[2 * epoch :][:2],
+        )
+    for name, learner in (("generator", generator), ("critic", critic)):
+        expected = [array for arrays in learner.weights.values() for array in arrays]
+        for values, array in zip(run.load(name).get_weights(), expected, strict=True):
+            np.testing.assert_allclose(values, array, atol=1e-4)
+    for key, total in logs.items():
+        assert run.history[-1][key] == pytest.approx(total / 2, rel=1e-3), key
 
 
 def test_a_wrong_name_is_refused_with_the_nearest():

@@ -66,6 +66,13 @@ def test_the_step_written_out_is_the_layer():
         np.testing.assert_allclose(result, expected[:, step], atol=1e-5)
 
 
+def test_the_forget_gate_starts_open():
+    """Its bias is 1 (Jozefowicz, Zaremba & Sutskever 2015), the others' are 0."""
+    for name, units in (("lstm1", 5), ("lstm2", 4)):
+        bias = small().get_layer(name).get_weights()[2].reshape(4, units)
+        assert bias.tolist() == [[0] * units, [1] * units, [0] * units, [0] * units]
+
+
 def test_backwards_reads_from_the_last_token():
     """Pooled "last", the backward half is a forward layer on the text turned round."""
     network = small(units=(5,), bidirectional=True)

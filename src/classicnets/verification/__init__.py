@@ -1,8 +1,9 @@
 """Proofs that the networks are what their papers say, run on the current backend.
 
 `verify` yields them one by one. What must hold comes from outside this package: from
-papers' tables (`anchors`), from the papers' equations written out in NumPy (`by_hand`),
-from closed forms (`formulas`), from keras.applications, or from another backend.
+papers' tables (`anchors`), from the papers' equations and algorithms written out in
+NumPy (`by_hand`, `steps`), from closed forms (`formulas`), from keras.applications, or
+from another backend.
 """
 
 import functools
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from classicnets import networks
-from classicnets.verification import details, formulas, outputs, records, small
+from classicnets.verification import details, formulas, outputs, records, small, steps
 from classicnets.verification.backends import FirstSteps
 from classicnets.verification.proof import Proof, failed
 
@@ -39,7 +40,8 @@ def verify(names: Sequence[str] = (), *, quick: bool = False) -> Iterator[Proof]
         quick: Leave out the first step on every backend, which other processes take.
 
     Yields:
-        A `Proof` each. One that an error stops is a proof that failed.
+        A `Proof` each, those of the networks' tasks first. One that an error stops is a
+        proof that failed.
 
     Raises:
         UserError: For a network that does not exist.
@@ -51,6 +53,8 @@ def verify(names: Sequence[str] = (), *, quick: bool = False) -> Iterator[Proof]
 
 
 def _alone(names: Sequence[str]) -> Iterator[Proof]:
+    for task in dict.fromkeys(networks.kind(name).task for name in names):
+        yield from _guarded(task, "steps", functools.partial(steps.proofs, task))
     for name in names:
         for title, proofs in ALONE.items():
             yield from _guarded(name, title, functools.partial(proofs, name))
