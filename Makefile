@@ -5,7 +5,7 @@
 # make bench-quick  a few rows of it, within five minutes; writes into build/
 # make torture  kills trainings and compares what comes of them
 # make fuzz  feeds the readers of files with broken ones
-# make mutations  breaks the code in one place at a time and sees that verify notices
+# make mutations  breaks the code in one place at a time and sees that a proof notices
 # All set up their own environment in .venv first. BACKEND=jax or torch chooses another.
 
 PYTHON ?= python3

@@ -18,9 +18,12 @@ BY_EPOCH = {"ORDER", "AUGMENTATION", "CALLS", "WINDOWS"}
 SAME_KEY = ("AUGMENTATION", "CALLS")
 # Streams that several files draw from: why that is one use.
 SHARED = {
-    "NOISE": "a run is a VAE's or a GAN's, and verify repeats the first step of one",
-    "SAMPLES": "a run is a VAE's or a GAN's",
-    "SCORES": "a run is a VAE's or a GAN's",
+    "AUGMENTATION": "verify repeats the steps of a run",
+    "GREY": "verify repeats the steps of a run",
+    "MIX": "verify repeats the steps of a run",
+    "NOISE": "a run is a VAE's or a GAN's, and verify repeats the steps of one",
+    "SAMPLES": "a run is a VAE's or a GAN's, and verify repeats its pictures",
+    "SCORES": "a run is a VAE's or a GAN's, and verify repeats its bounds",
     "REAL": "the real images of the validation and those of the test",
 }
 # Files with a source of their own.
@@ -33,6 +36,7 @@ OWN_SOURCES = {
     "verification/first_steps.py": "inputs",
     "verification/formulas.py": "inputs",
     "verification/outputs.py": "inputs",
+    "verification/step_cases.py": "inputs",
 }
 # The first word of the key (0, number) at steps 0 and 7, as NumPy's Philox gives it.
 FIRST_WORDS = {

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import random
+import re
 import subprocess
 import sys
 import types
@@ -140,6 +141,25 @@ def test_sixty_mutations_find_their_places(mutations):
             networks.find(mutation.by)
     assert len(set(mutations.MUTATIONS)) == len(mutations.MUTATIONS) >= 60
     assert len({mutation.file for mutation in mutations.MUTATIONS}) >= 20
+
+
+@pytest.mark.parametrize("page", ["docs/proofs.md", "docs/zh/proofs.md"])
+def test_every_proof_that_the_page_names_is_there(mutations, page):
+    text = (mutations.ROOT / page).read_text("utf-8")
+    names = re.findall(r"\[`(test_\w+)`\]\((?:\.\./)+(tests/[\w/]+\.py)\)", text)
+    assert len(names) > 20
+    for name, file in names:
+        assert f"def {name}(" in (mutations.ROOT / file).read_text("utf-8"), name
+    room = mutations.PACKAGE / "verification"
+    sources = "".join(file.read_text("utf-8") for file in room.glob("*.py"))
+    rows = [row.split("|") for row in text.splitlines() if row.startswith("| ")]
+    titles = {cell for row in rows if "`" in row[1] for cell in [row[1]]}
+    titles |= {row[2] for row in rows if "`" not in row[1]}
+    for title in re.findall("`([^`]+)`", "".join(titles)):
+        assert title in sources or title.startswith("classicnets verify"), title
+    assert {case.title for cases in step_cases.CASES.values() for case in cases} <= {
+        title for row in rows for title in re.findall("`([^`]+)`", row[1])
+    }
 
 
 def test_a_place_that_is_gone_is_an_error(mutations, tmp_path):
