@@ -64,13 +64,17 @@ def main() -> None:
     options = parser.parse_args()
     mutations = [mutation for mutation in MUTATIONS if options.only in mutation.file]
     started, wrong = time.monotonic(), 0
-    checks = dict.fromkeys((m.by, m.quick) for m in mutations)
+    tests = tuple(dict.fromkeys(m.by for m in mutations if m.by.startswith("tests/")))
+    checks = {((m.by,), m.quick): None for m in mutations if m.by not in tests}
+    if tests:
+        checks[tests, True] = None
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for (by, _), answer in zip(
-            checks, pool.map(lambda check: ask(PACKAGE, *check), checks)
+            checks, pool.map(lambda c: ask(PACKAGE, *c), checks)
         ):
             wrong += answer.holds is not True
-            tell("passed" if answer.holds else "FAILED", "", "nothing", by, answer)
+            named = by[0] if len(by) == 1 else f"{len(by)} tests"
+            tell("passed" if answer.holds else "FAILED", "", "nothing", named, answer)
         for mutation, answer in zip(mutations, pool.map(judge, mutations)):
             wrong += answer.holds is not False
             verdict = {True: "SURVIVED", False: "found", None: "FAILED"}[answer.holds]
@@ -89,7 +93,7 @@ def judge(mutation: Mutation) -> Answer:
         copy = Path(folder) / PACKAGE.name
         shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
         mutate(copy, mutation)
-        return ask(copy, mutation.by, mutation.quick)
+        return ask(copy, (mutation.by,), mutation.quick)
 
 
 def mutate(copy: Path, mutation: Mutation) -> None:
@@ -101,10 +105,13 @@ def mutate(copy: Path, mutation: Mutation) -> None:
     path.write_text(before.replace(mutation.before, mutation.after), "utf-8")
 
 
-def ask(package: Path, by: str, quick: bool = True) -> Answer:
-    """Prove a network of a package, or run a test on it."""
+def ask(package: Path, by: tuple[str, ...], quick: bool = True) -> Answer:
+    """Prove a network of a package, or run tests on it."""
     started = time.monotonic()
-    holds, words = (test if by.startswith("tests/") else verify)(package, by, quick)
+    if by[0].startswith("tests/"):
+        holds, words = test(package, *by)
+    else:
+        holds, words = verify(package, *by, quick)
     return Answer(holds, words, time.monotonic() - started)
 
 
@@ -133,11 +140,11 @@ def verify(package: Path, network: str, quick: bool) -> tuple[bool | None, str]:
         return None, last_line(errors.read())
 
 
-def test(package: Path, name: str, _: bool) -> tuple[bool | None, str]:
-    """Run a test, or all tests of a file up to the first that fails."""
+def test(package: Path, *names: str) -> tuple[bool | None, str]:
+    """Run tests up to the first that fails; return its name, or the last word."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     result = subprocess.run(
-        [*command, name],
+        [*command, *names],
         env=environment(package),
         cwd=ROOT,
         capture_output=True,

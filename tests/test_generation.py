@@ -102,6 +102,17 @@ def test_the_evaluation_of_a_vae_agrees_with_its_training(vae):
     assert metrics["examples"] == 145
 
 
+def test_the_best_epoch_is_kept_with_its_averages(tmp_path):
+    """From the third epoch on, a hundred times the rate spoils what was learned."""
+    spoilt = {"schedule": "step", "milestones": [2], "step_factor": 100.0, "ema": 0.5}
+    changes = VAE | spoilt | {"epochs": 4, "sample_epochs": 4}
+    run = cn.train("vae-digits", runs=tmp_path, verbose=False, **changes)
+    losses = [row["validation_loss"] for row in run.history]
+    assert np.argmin(losses) == 1
+    assert min(losses[2:]) > 1.1 * losses[1]
+    assert run.metrics["validation"]["elbo"] == pytest.approx(losses[1], rel=1e-3)
+
+
 def test_the_importance_weighted_likelihood_is_tighter_than_the_elbo(tmp_path):
     run = cn.train(
         "vae-digits", runs=tmp_path, verbose=False, **VAE | {"binarize": True}

@@ -21,6 +21,7 @@ from classicnets.verification import (
     by_hand,
     by_hand_games,
     by_hand_steps,
+    of_network,
     outputs,
     proof,
     records,
@@ -75,7 +76,7 @@ def unproven(monkeypatch):
 
 @pytest.mark.usefixtures("unproven")
 def test_what_is_not_proven_is_named_and_no_failure():
-    proofs = [row for row in verify(["tiny"], quick=True) if row.network == "tiny"]
+    proofs = list(of_network("tiny"))
     assert [line.proof for line in proofs if line.ok is None] == [
         f"not proven yet: {what}"
         for what in ("counts", "outputs by NumPy", "places of dropout")
@@ -227,7 +228,7 @@ def test_a_wrong_name_is_refused_with_the_nearest():
 def test_a_proof_that_an_error_stops_has_failed(monkeypatch):
     """As it is where a mutant's shapes no longer fit."""
     monkeypatch.setitem(small.SMALL, "autoencoder", small.Small((8, 12)))
-    failed = [line for line in verify(["autoencoder"], quick=True) if line.ok is False]
+    failed = [line for line in of_network("autoencoder") if line.ok is False]
     assert [line.proof for line in failed] == ["outputs", "batch statistics"]
     assert failed[0].found.startswith("UserError: autoencoder takes images")
 

@@ -52,12 +52,17 @@ def verify(names: Sequence[str] = (), *, quick: bool = False) -> Iterator[Proof]
     return _alone(names) if quick else _everywhere(names)
 
 
+def of_network(name: str) -> Iterator[Proof]:
+    """Run a network's own proofs on this backend alone, without those of its task."""
+    for title, proofs in ALONE.items():
+        yield from _guarded(name, title, functools.partial(proofs, name))
+
+
 def _alone(names: Sequence[str]) -> Iterator[Proof]:
     for task in dict.fromkeys(networks.kind(name).task for name in names):
         yield from _guarded(task, "steps", functools.partial(steps.proofs, task))
     for name in names:
-        for title, proofs in ALONE.items():
-            yield from _guarded(name, title, functools.partial(proofs, name))
+        yield from of_network(name)
 
 
 def _everywhere(names: Sequence[str]) -> Iterator[Proof]:

@@ -19,7 +19,7 @@ from classicnets.verification.by_hand import ByHand
 from classicnets.verification.by_hand_games import generate
 from classicnets.verification.by_hand_images import prepared
 from classicnets.verification.by_hand_steps import Learner, classify, rates, reconstruct
-from classicnets.verification.proof import Proof, below
+from classicnets.verification.proof import Proof, below, missing
 from classicnets.verification.step_cases import (
     BATCH,
     CASES,
@@ -42,7 +42,9 @@ def proofs(task: str) -> Iterator[Proof]:
     Args:
         task: A key of `tasks.TASKS`.
     """
-    for case in CASES[task]:
+    if task not in CASES:
+        yield missing(task, "steps", "step_cases.CASES")
+    for case in CASES.get(task, ()):
         yield from _compare(task, case)
 
 
