@@ -151,15 +151,11 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, tin
 @pytest.mark.parametrize(
     "changes",
     [
-        {"optimizer": "adam", "schedule": "step", "milestones": [1]},
-        {"optimizer": "adamw", "weight_decay": 0.05, "schedule": "constant"},
         {"mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1, "cutout": 4},
-        {"ema": 0.9, "gradient_clip": 1.0, "steps_per_call": 3},
         {"precision": "mixed_bfloat16"},
         {"precision": "mixed_float16"},
         {"progressive_sizes": [[0, 4], [1, 8]], "epochs": 2},
         {"fast_kernels": False, "normalize": False, "decay_all": False},
-        {"steps_per_call": 1, "warmup_epochs": 1.0, "schedule": "one_cycle"},
     ],
     ids=lambda changes: ",".join(changes),
 )

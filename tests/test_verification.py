@@ -173,13 +173,14 @@ def test_a_place_that_is_gone_is_an_error(mutations, tmp_path):
 def test_a_run_of_two_epochs_ends_where_numpy_does(tmp_path):
     """What the loop hands to a task: order, draws, learning rates, numbers of steps."""
     (case,) = (c for c in step_cases.CASES["generate"] if "penalty" in c.keys)
-    pixels = np.random.default_rng(0).integers(256, size=(28, 4, 4, 1), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(256, size=(33, 4, 4, 1), dtype=np.uint8)
     np.savez(tmp_path / "drawn.npz", x_train=pixels, x_test=pixels[:8])
     settings = recipe.build(
         {
             **{"network": case.network, "data": str(tmp_path / "drawn.npz")},
             **{"network_options": dict(case.options), "epochs": 2, "batch_size": 4},
-            **{"validation_fraction": 0.25, "flip": True, "seed": 5, **case.keys},
+            **{"validation_fraction": 0.25, "steps_per_call": 2, "flip": True},
+            **{"seed": 5, **case.keys},
         }
     )
     run = cn.train(settings, runs=tmp_path, verbose=False)
@@ -191,30 +192,30 @@ def test_a_run_of_two_epochs_ends_where_numpy_does(tmp_path):
         by_hand_steps.Learner(part, settings, forward, shape=(4, 4, 1))
         for part, forward in zip(parts, step_cases.FORWARD[case.network])
     )
-    rates = by_hand_steps.rates(settings, 2)
+    rates = by_hand_steps.rates(settings, 3)
     for epoch in (0, 1):
-        order = data.epoch_order(len(train), seed=settings.seed, epoch=epoch)[:16]
+        order = data.epoch_order(len(train), seed=settings.seed, epoch=epoch)[:24]
         images = prepared(
             settings,
-            train.inputs[order].reshape(4, 4, 4, 4, 1),
-            np.zeros((4, 4), int),
+            train.inputs[order].reshape(6, 4, 4, 4, 1),
+            np.zeros((6, 4), int),
             **{"classes": 1, "scaling": (0.5, 0.5), "epoch": epoch},
         ).images
-        numbers = [2 * epoch, 2 * epoch + 1]
+        numbers = range(3 * epoch, 3 * epoch + 3)
         logs = by_hand_games.generate(
             generator,
             critic,
-            images=images.reshape(2, 2, *images.shape[1:]),
+            images=images.reshape(3, 2, *images.shape[1:]),
             noise=streams.normal(settings.seed, Stream.NOISE, numbers, (3, 4, 2)),
             mix=streams.uniform(settings.seed, Stream.MIX, numbers, (2, 4)),
-            rates=rates[2 * epoch :][:2],
+            rates=rates[3 * epoch :][:3],
         )
     for name, learner in (("generator", generator), ("critic", critic)):
         expected = [array for arrays in learner.weights.values() for array in arrays]
         for values, array in zip(run.load(name).get_weights(), expected, strict=True):
             np.testing.assert_allclose(values, array, atol=1e-4)
     for key, total in logs.items():
-        assert run.history[-1][key] == pytest.approx(total / 2, rel=1e-3), key
+        assert run.history[-1][key] == pytest.approx(total / 3, rel=1e-3), key
 
 
 def test_a_wrong_name_is_refused_with_the_nearest():
