@@ -21,7 +21,7 @@ def generate(
 
     Args:
         generator: From noise to images in [-1, 1].
-        critic: From images to scores, or log-odds of being real.
+        critic: From images to scores, or log-odds of being real; without batch norm.
         images: (steps, critic_steps, batch, height, width, channels): each of the
             critic's steps has its own.
         noise: (steps, critic_steps + 1, batch, latent_size): as has each step; the last
