@@ -158,7 +158,9 @@ def test_without_a_whole_checkpoint_nothing_is_begun_anew(tmp_path):
     run = stopped(tmp_path, 4)
     for file in (run.path / "checkpoints").iterdir():
         file.write_bytes(b"")
-    with pytest.raises(cn.UserError, match=r"no checkpoint is whole: .* begins a new run"):
+    with pytest.raises(
+        cn.UserError, match=r"no checkpoint is whole: .* begins a new run"
+    ):
         cn.resume(run.path, verbose=False)
 
 

@@ -2,13 +2,18 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras import ops
 
 
 class Averages:
-    """The averages of all weights and batch statistics; none where decay is 0."""
+    """The averages of all weights and batch statistics; none where decay is 0.
+
+    The decay rises to its value: with that of 0.998 from the start, averages would be
+    38 % of the random weights after 480 steps. As it is they forget those within ten.
+    """
 
     def __init__(self, network: keras.Model, decay: float):
         self.decay = decay
@@ -24,10 +29,19 @@ class Averages:
             for v in self.variables
         ]
 
-    def update(self) -> None:
-        """Move each average by 1 - decay of the way to its variable."""
+    def update(self, steps: Any) -> None:
+        """Move each average by 1 - decay of the way to its variable.
+
+        Args:
+            steps: How many the optimizer has taken, n: the decay is (1 + n) / (10 + n),
+                as in TensorFlow's ExponentialMovingAverage, as long as that is less.
+        """
+        if not self.variables:
+            return
+        steps = ops.cast(steps, "float32")
+        share = ops.maximum(1.0 - self.decay, 9.0 / (10.0 + steps))
         for average, variable in zip(self.values, self.variables):
-            average.assign(average + (1.0 - self.decay) * (variable - average))
+            average.assign(average + share * (variable - average))
 
     def clear(self) -> None:
         """Forget the averages: `in_use` then changes nothing."""

@@ -109,7 +109,7 @@ class Classify:
         )
         self.optimizer.learning_rate.assign(batch["learning_rate"])
         engine.apply_gradients(self.optimizer, gradients, variables)
-        self.averages.update()
+        self.averages.update(self.optimizer.iterations)
         hits = ops.argmax(logits, axis=-1) == ops.argmax(targets, axis=-1)
         return {"loss": loss, "accuracy": ops.mean(ops.cast(hits, "float32"))}
 

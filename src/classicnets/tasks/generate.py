@@ -162,7 +162,7 @@ class Generate:
             return loss, loss
 
         loss = self._update(self.generator, self.generator_optimizer, loss_function)
-        self.averages.update()
+        self.averages.update(self.generator_optimizer.iterations)
         return {"generator_loss": loss}
 
     def _update(

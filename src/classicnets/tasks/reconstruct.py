@@ -100,7 +100,7 @@ class Reconstruct:
         )
         self.optimizer.learning_rate.assign(batch["learning_rate"])
         engine.apply_gradients(self.optimizer, gradients, variables)
-        self.averages.update()
+        self.averages.update(self.optimizer.iterations)
         return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
 
     # -- judging -------------------------------------------------------------

@@ -98,8 +98,8 @@ class Learner(ByHand):
         return before
 
     def average(self) -> None:
-        """Move the averages to what the weights are by now."""
-        decay = self.recipe.ema
+        """Move the averages to what the weights are by now, at first in large steps."""
+        decay = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
         for name, arrays in self.weights.items():
             self.averages[name] = [
                 decay * average + (1 - decay) * array

@@ -55,7 +55,7 @@ CASES: dict[str, tuple[Case, ...]] = {
                 "weight_decay": 0.1,
                 "decay_all": False,
                 "gradient_clip": 0.5,
-                "ema": 0.8,
+                "ema": 0.25,
                 "seed": 3,
             },
         ),
@@ -87,7 +87,7 @@ CASES: dict[str, tuple[Case, ...]] = {
             "VAE, beta's warm-up, cosine",
             *("vae", DENSE),
             {"optimizer": "adam", "beta": 4.0, "beta_warmup_epochs": 5 / STEPS}
-            | {"learning_rate": 0.1, "ema": 0.8},
+            | {"learning_rate": 0.1, "ema": 0.25},
         ),
         Case(
             "VAE of binary pixels, Adam with L2",
@@ -106,7 +106,7 @@ CASES: dict[str, tuple[Case, ...]] = {
             "GAN, Adam, batch norm",
             *("dcgan", {"latent_size": 2, "filters": 2}),
             {"objective": "gan", "optimizer": "adam", "beta_1": 0.5}
-            | {"learning_rate": 0.1, "ema": 0.8},
+            | {"learning_rate": 0.1, "ema": 0.25},
         ),
         Case(
             "WGAN, RMSprop, clipped weights",
