@@ -20,6 +20,7 @@ class Rule:
 
     Args:
         at_least, above, below: Bounds of a number.
+        at_most: Of an integer, what no machine can do more of.
         choices: The values that there are; () for any.
         kinds: The kinds of network that use it.
         inputs: `IMAGES` or `TEXTS` where only those use it; "" for both.
@@ -29,6 +30,7 @@ class Rule:
     at_least: float = 0
     above: float = -math.inf
     below: float = math.inf
+    at_most: float = 2**31
     choices: tuple = ()
     kinds: tuple[Kind, ...] = EVERY
     inputs: str = ""
@@ -43,6 +45,9 @@ def _key(default: Any = dataclasses.MISSING, **rule: Any) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
+_PIXELS = 4096  # per side of an image, at most
+
+
 def _check_sizes(sizes: list) -> None:
     pairs = all(
         isinstance(pair, list) and [type(n) for n in pair] == [int, int]
@@ -53,6 +58,10 @@ def _check_sizes(sizes: list) -> None:
         raise UserError(
             "progressive_sizes must be [[first epoch, pixels], ...] from epoch 0 on "
             f"with rising epochs, got {sizes}."
+        )
+    if not all(0 < pixels <= _PIXELS for _, pixels in sizes):
+        raise UserError(
+            f"progressive_sizes must have 1 to {_PIXELS:,} pixels, got {sizes}."
         )
 
 
@@ -69,7 +78,7 @@ _of_labelled_images = functools.partial(_key, kinds=(CLASSIFIER,), inputs=IMAGES
 _of_texts = functools.partial(_key, kinds=(CLASSIFIER,), inputs=TEXTS)
 _of_vaes = functools.partial(_key, kinds=(VAE,))
 _of_gans = functools.partial(_key, kinds=(GAN,))
-_SEEDS = 2**63
+_SEEDS = {"below": 2**63, "at_most": math.inf}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,17 +92,19 @@ class Recipe:
     # What is learned, from what.
     network: str = _key()
     data: str = _key()
-    epochs: int = _key(at_least=1)
+    epochs: int = _key(at_least=1, at_most=1_000_000)
     task: str = _key("")  # the network's own: classify, reconstruct or generate
     network_options: dict = _key({})
     weights: str = _of_classifiers("")  # to start from: .keras, .safetensors or .pth
     freeze: bool = _of_classifiers(False)  # train only the head on top of `weights`
-    seed: int = _key(0, below=_SEEDS)  # of weights, order, augmentation and dropout
+    seed: int = _key(0, **_SEEDS)  # of weights, order, augmentation and dropout
 
     # Data.
     validation_fraction: float = _key(0.1, above=0, below=1)  # of the training split
-    split_seed: int = _key(0, below=_SEEDS)  # apart from `seed`: seeds share splits
-    image_size: int = _of_images(0)  # pixels per side; 0: as the data are
+    split_seed: int = _key(0, **_SEEDS)  # apart from `seed`: seeds share splits
+    image_size: int = _of_images(
+        0, at_most=_PIXELS
+    )  # pixels per side; 0: as the data are
     channels: int = _of_images(0, choices=(0, 1, 3))  # 0: as the data are
     resize: str = _of_images("crop", choices=("crop", "fit", "stretch"))
     allow_corrupt: bool = _key(False)  # more than 1 % of a folder's files
@@ -102,7 +113,9 @@ class Recipe:
     # Texts.
     vocabulary_size: int = _of_texts(20_000, at_least=3)  # with padding and unknown
     skip_top: int = _of_texts(0)  # the most frequent words, left out of every text
-    max_tokens: int = _of_texts(400, at_least=1)  # longer texts are cut
+    max_tokens: int = _of_texts(
+        400, at_least=1, at_most=100_000
+    )  # longer texts are cut
     keep_tokens: str = _of_texts("last", choices=("first", "last", "ends"))
     random_windows: float = _of_texts(0.0, below=1)  # share of longer texts cut anew
     word_vectors: bool = _of_texts(False)  # the embedding starts from neighbours
@@ -115,7 +128,9 @@ class Recipe:
     groups: str = _key("")  # whose examples stay together: a column or a file of lines
 
     # Augmentation of training images.
-    crop_padding: int = _of_images(0)  # pixels on each side before a random crop
+    crop_padding: int = _of_images(
+        0, at_most=1024
+    )  # pixels on each side before a random crop
     flip: bool = _of_images(False)  # left to right, one image in two
     cutout: int = _of_labelled_images(0)  # pixels per side of a hole (1708.04552)
     mixup: float = _of_labelled_images(0.0)  # alpha of Beta (1710.09412)
@@ -162,7 +177,7 @@ class Recipe:
     )
     fast_kernels: bool = _key(True)
     deterministic: bool = _key(False)
-    steps_per_call: int = _key(10, at_least=1)
+    steps_per_call: int = _key(10, at_least=1, at_most=10_000)
     evaluation_batch_size: int = _key(500, at_least=1)
     checkpoint_minutes: float = _key(10.0)  # from one checkpoint to the next
     checkpoint_steps: int = _key(0)  # the same in steps; 0: minutes alone
@@ -191,6 +206,8 @@ def check(key: str, value: Any) -> Any:
             value = float(value)
     if type(value) is not kind:  # isinstance would take True for an int
         raise UserError(f"{key} must be {kind.__name__}, got {value!r}.")
+    if kind is str and not _is_unicode(value):
+        raise UserError(f"{key} must be UTF-8, got {value!r}.")
     if rule.choices and value not in rule.choices:
         choices = ", ".join(str(choice) for choice in rule.choices)
         raise UserError(f"{key} must be one of {choices}, got {value!r}.")
@@ -207,8 +224,15 @@ def not_default(recipe: Recipe) -> list[str]:
     return [key for key in FIELDS if getattr(recipe, key) != getattr(default, key)]
 
 
+def _is_unicode(text: str) -> bool:
+    """Return whether a text can be written: a path that is no UTF-8 cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _check_bounds(key: str, value: float, rule: Rule) -> None:
-    if not math.isfinite(value):
+    if isinstance(value, int) and value > rule.at_most:
+        raise UserError(f"{key} must be at most {rule.at_most:,}, got {value:,}.")
+    if isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{key} must be finite, got {value}.")
     if rule.at_least <= value and rule.above < value < rule.below:
         return

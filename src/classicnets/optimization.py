@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from classicnets import engine
-from classicnets.networks import private
+from classicnets.networks import memory, private
 from classicnets.recipe import Recipe
 
 EPSILON = 1e-8  # Adam's paper and PyTorch; Keras has 1e-7
@@ -147,6 +147,8 @@ def learning_rates(recipe: Recipe, steps_per_epoch: int) -> np.ndarray:
     `one_cycle` also rise linearly over `warmup_epochs`.
     """
     steps = recipe.epochs * steps_per_epoch
+    # What is worked out below is float64, three at a time.
+    memory.check(3 * 8 * steps, f"the learning rates of {steps:,} steps")
     warmup = min(round(recipe.warmup_epochs * steps_per_epoch), steps)
     step = np.arange(steps)
     progress = np.clip((step - warmup) / max(steps - warmup, 1), 0.0, 1.0)

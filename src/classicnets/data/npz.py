@@ -11,8 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from classicnets.errors import UserError
+from classicnets.networks import memory
 
 _DENSEST = 1032  # bytes that deflate packs into one, at most
+# MNIST is packed to a fifth. More than this is no data, and if it is large it may fill
+# the memory.
+_DENSER, _LARGE = 100, 2**30
 # What NumPy and zipfile raise on files that are broken, each seen on a made file.
 BROKEN = (
     ValueError,
@@ -32,9 +36,11 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Return the shape of every array, from the headers alone.
 
     No header may promise more than the file can hold: `read_array` then takes no more
-    memory than that.
+    memory than that. Nor may the arrays be much larger than the file, or than what is
+    free.
     """
     shapes = {}
+    sizes = [0]
     try:
         most = _DENSEST * path.stat().st_size
         with zipfile.ZipFile(path) as archive:
@@ -51,10 +57,18 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                 if beyond or max(shape, default=0) > most:
                     raise ValueError(f"{member} must have {promised:,} bytes")
                 shapes[member.removesuffix(".npy")] = shape
+                sizes.append(promised)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except BROKEN as error:
         raise _broken(path, error) from None
+    total, size = sum(sizes), path.stat().st_size
+    if total > _LARGE and total > _DENSER * size:
+        raise UserError(
+            f"{path} must be at least a {_DENSER}th of what it unpacks to, it has"
+            f" {size / 1e6:,.1f} MB for {total / 1e9:,.1f} GB"
+        )
+    memory.check(max(sizes), f"an array of {path}")
     return shapes
 
 

@@ -5,16 +5,21 @@ The dict that a network stands in is its kind.
 
 import importlib
 import inspect
+import random
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from classicnets import kinds
 from classicnets.errors import UserError, nearest
-from classicnets.networks import private
+from classicnets.networks import memory, private
 
 if TYPE_CHECKING:
     import keras
+
+_MOST_PARAMETERS = 2 * 10**9
+_MOST_AT_ONCE = 2 * 10**8  # more are counted before they take memory
+_MOST_LAYERS = 100  # that an option lists
 
 # A network's name, its file and its options. The function in the file has the network's
 # name or else the file's. Files are imported when a network is built: a list of names
@@ -101,9 +106,10 @@ def create(
         raise _takes_images(network, input_shape)
     check_options(network, options)
     (build,) = _functions(network)
+    shape = tuple(input_shape)
     if "classes" in inspect.signature(build).parameters:
-        return build(tuple(input_shape), classes, **fixed, **options)
-    return build(tuple(input_shape), **fixed, **options)
+        return _build(network, lambda: build(shape, classes, **fixed, **options))
+    return _build(network, lambda: build(shape, **fixed, **options))
 
 
 def create_pair(
@@ -132,13 +138,17 @@ def create_pair(
     if len(image_shape) != 3:
         raise _takes_images(network, image_shape)
     check_options(network, options)
-    generator, critic = (
-        build(
-            tuple(image_shape),
-            **{name: options[name] for name in options if name in _options(build)},
-        )
-        for build in _functions(network)
-    )
+
+    def parts() -> "list[keras.Model]":
+        return [
+            build(
+                tuple(image_shape),
+                **{name: options[name] for name in options if name in _options(build)},
+            )
+            for build in _functions(network)
+        ]
+
+    generator, critic = _build(network, parts)
     if generator.output_shape != critic.input_shape:
         raise UserError(
             f"{network}: the generator makes images of {generator.output_shape[1:]},"
@@ -229,12 +239,50 @@ def _takes_images(network: str, shape: tuple[int | None, ...]) -> UserError:
 def check_options(network: str, options: Mapping[str, Any]) -> None:
     """Refuse options that the network does not have."""
     defaults = network_options(network)
-    for option in options:
+    for option, value in options.items():
+        _check_extent(option, value)
         if option not in defaults:
             raise UserError(
                 f"{network} has no option {option!r}. "
                 + (nearest(option, defaults) if defaults else "It has no options.")
             )
+
+
+def _check_extent(option: str, value: Any) -> None:
+    """Refuse numbers, and rows of them, that no network can have."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if len(values) > _MOST_LAYERS:
+        raise UserError(
+            f"{option} must have {_MOST_LAYERS} numbers at most, got {len(values):,}."
+        )
+    for number in values:
+        if isinstance(number, int) and number > _MOST_PARAMETERS:
+            raise UserError(
+                f"{option} must be at most {_MOST_PARAMETERS:,}, got {number:,}."
+            )
+
+
+def _build(network: str, make: Callable[[], Any]) -> Any:
+    """Call `make`; refuse a network that is too large before it takes the memory."""
+    import keras
+
+    state = random.getstate()  # the seeds of initializers come from there
+    try:
+        with memory.at_most_variables(_MOST_AT_ONCE, network):
+            return make()
+    except memory.TooLargeError:
+        random.setstate(state)
+    most = min(_MOST_PARAMETERS, memory.free() / 4)  # bytes of a float32
+    try:
+        with (
+            keras.StatelessScope(initialize_variables=False),  # shapes alone
+            memory.at_most_variables(most, network),
+        ):
+            make()
+    finally:
+        private.forget_variables()
+    random.setstate(state)
+    return make()
 
 
 def _options(build: Callable[..., Any]) -> dict[str, Any]:

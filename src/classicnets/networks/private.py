@@ -53,6 +53,16 @@ def seed_generators(layer: Any) -> list[Any]:
     return list(getattr(layer, "_seed_generators", ()))
 
 
+def forget_variables() -> None:
+    """Forget variables that a `StatelessScope` made, which wait for their values.
+
+    `keras.utils.clear_session` would forget the precision too.
+    """
+    from keras.src.backend.common import global_state
+
+    global_state.set_global_attribute("uninitialized_variables", [])
+
+
 def set_value(variable: Any, value: Any) -> None:
     """Give a variable a value, the first one too: `assign` needs one before it."""
     if variable._value is None:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from classicnets.weights.saved import check_arrays
 from classicnets.weights.transfer import (
     Weights,
     names_of,
@@ -100,6 +101,7 @@ def read_h5(path: Path) -> Weights:
             weights.update(zip(names, arrays, strict=True))
 
     try:
+        check_arrays(path, path.stat().st_size)
         with h5py.File(path) as file:
             file.visititems(visit)
     # RuntimeError: HDF5's own, where it comes to a damaged part.

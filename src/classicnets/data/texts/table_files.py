@@ -11,6 +11,7 @@ from typing import Any
 from classicnets.data.reading import decode_text
 from classicnets.data.texts.words import well_formed
 from classicnets.errors import UserError
+from classicnets.networks import memory
 
 NO_SPLIT: Any = object()  # the split of a row of a table without such a column
 _LONGEST = 40  # characters of a value in a message
@@ -156,6 +157,7 @@ def _text(path: Path) -> str:
 
 def _bytes(path: Path, most: int = -1) -> bytes:
     try:
+        memory.check(path.stat().st_size, f"{path}, read completely,")
         with open(path, "rb") as stream:
             content = stream.read(most)
     except OSError as error:

@@ -20,6 +20,7 @@ from classicnets.data.texts.words import (
     word_rules,
 )
 from classicnets.errors import UserError
+from classicnets.networks import memory
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -149,6 +150,8 @@ def encode_words(
     tokens = np.array(by_name, np.int32)[words.numbers]
     head = {"first": max_tokens, "last": 0, "ends": max_tokens // 2}[keep_tokens]
     lengths = np.diff(words.offsets)
+    size = 4 * len(lengths) * max_tokens
+    memory.check(size, f"{len(lengths):,} texts of {max_tokens:,} tokens")
     rows = np.zeros((len(lengths), max_tokens), np.int32)
     for row, (start, end) in zip(rows, pairwise(words.offsets), strict=True):
         if end - start <= max_tokens:
