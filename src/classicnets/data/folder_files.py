@@ -59,6 +59,8 @@ def files_below(
         for entry in visible(place):
             if entry.is_dir():
                 inner.append(entry.path)
+            elif not entry.is_file():  # it may have no end, and nobody at the other one
+                others["pipe, device or broken link"] += 1
             elif kind.includes(entry):
                 yield entry
             else:

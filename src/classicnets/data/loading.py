@@ -61,6 +61,10 @@ def _open(name: str, options: Options) -> Source:
     if not path.exists():
         hint = nearest(name.lower(), DATASETS)
         raise UserError(f"no file, folder or data set is called {name!r}. {hint}")
+    if not path.is_file():
+        raise UserError(
+            f"data must be a file or a folder, {name} is a pipe or a device"
+        )
     suffix = path.suffix.lower()
     if suffix in READERS:
         _refuse_texts(name, options)

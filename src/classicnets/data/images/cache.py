@@ -38,7 +38,9 @@ from classicnets.data.images.entries import DecodedFolder
 from classicnets.data.images.parallel import in_parallel
 from classicnets.data.options import Options, sides
 from classicnets.data.places import cache_folder
+from classicnets.data.reading import MOST_BYTES
 from classicnets.errors import UserError
+from classicnets.terminal import plain
 
 _FORMAT = 2  # of the cache; a change of the decoding or of the files' layout raises it
 _SMALLEST, _LARGEST = 32, 64  # image_size chosen for the user
@@ -60,7 +62,7 @@ def decode_folder(listing: Listing, options: Options) -> DecodedFolder:
             notes = []
         if options.progress:  # said where the progress is; not every caller shows notes
             for note in notes:
-                print(note, file=sys.stderr)
+                print(plain(note), file=sys.stderr)
             notes = []
         try:
             content = decoded.content if decoded else _fill(cache, listing, decided)
@@ -247,10 +249,11 @@ def _decode_all(
 
 
 def _content(path: str) -> bytes:
+    """Read a file, or what is enough of it to see that it is too large."""
     try:
         file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         try:
-            return os.read(file, os.fstat(file).st_size)
+            return os.read(file, min(os.fstat(file).st_size, MOST_BYTES + 1))
         finally:
             os.close(file)
     except OSError as error:

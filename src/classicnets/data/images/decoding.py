@@ -13,7 +13,6 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -22,13 +21,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from classicnets import recipe as recipes
 from classicnets.data.options import check_size, sides
+from classicnets.data.reading import MOST_BYTES, read_file, read_stream
 from classicnets.errors import UserError
+from classicnets.networks import memory
 
 Size = int | tuple[int, int]  # of an image: one number, or its height and width
 
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
 _DRAFT = 2  # a JPEG may be decoded at a half ... if this times the size remains
 _START_OF_SCAN = b"\xff\xda"  # in a JPEG: after the header
+# Each scan of a progressive JPEG passes over all pixels. Usual files have 10 scans; the
+# fuzzers of libjpeg-turbo stop at 500 of at most a million pixels.
+_MOST_PASSES = 2 * 10**9
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B")
 # What Pillow raises on files that are broken, each seen on a real or a made file.
 _BROKEN = (
@@ -81,12 +85,9 @@ def read_image(
             f"{image_size} and {channels}"
         )
     if isinstance(source, str | os.PathLike):
-        try:
-            content, name = Path(source).read_bytes(), os.fspath(source)
-        except OSError as error:
-            raise UserError(f"cannot read {source}: {error.strerror}") from None
+        content, name = read_file(source), os.fspath(source)
     else:
-        content, name = source.read(), getattr(source, "name", "the stream")
+        content, name = read_stream(source), getattr(source, "name", "the stream")
     try:
         with pillow_warnings():
             return decode(content, size, channels, resize)
@@ -101,6 +102,8 @@ def decode(content: bytes, image_size: Size, channels: int, resize: str) -> np.n
         UserError: With the reason alone ("it is empty", "it is cut short").
     """
     size = sides(image_size)
+    if len(content) > MOST_BYTES:
+        raise UserError(f"it has more than {MOST_BYTES / 1e6:,.0f} MB")
     with _one_error():
         pixels = _plain_jpeg(content, size, channels)
         if pixels is None:
@@ -135,6 +138,8 @@ def resize_array(
     keep_size = target == (height, width)
     if keep_size and channels == own:
         return images
+    size = len(images) * target[0] * target[1] * channels
+    memory.check(size, f"{len(images):,} images of {target[0]}x{target[1]}")
     out = np.empty((len(images), *target, channels), np.uint8)
     for row, pixels in enumerate(images):
         if channels != own:
@@ -188,6 +193,7 @@ def _plain_jpeg(
             {"Gray": 1, "YCbCr": 3}.get(colours) != channels
             or (height >= 2 * _DRAFT * size[0] and width >= 2 * _DRAFT * size[1])
             or height * width > (Image.MAX_IMAGE_PIXELS or np.inf)
+            or content.count(_START_OF_SCAN) * height * width > _MOST_PASSES
             or b"Exif" in header  # it may have to be turned
             or b"tiff:Orientation" in header
         ):
@@ -197,10 +203,22 @@ def _plain_jpeg(
         return None  # what is wrong with it, and whether at all, Pillow says
 
 
+def _check_scans(content: bytes, pixels: int) -> None:
+    """Refuse a JPEG that would be decoded for a minute."""
+    scans = content.count(_START_OF_SCAN)
+    if scans * pixels > _MOST_PASSES:
+        raise UserError(
+            f"it has {scans:,} scans of {pixels:,} pixels, more than"
+            f" {_MOST_PASSES:,} together"
+        )
+
+
 def _any_image(content: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
     if not content:
         raise UserError("it is empty")
     image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    if image.format in ("JPEG", "MPO"):
+        _check_scans(content, image.width * image.height)
     # JPEG can skip work on the way to a small image.
     image.draft(None, (_DRAFT * size[1], _DRAFT * size[0]))
     ImageOps.exif_transpose(image, in_place=True)  # else it copies those upright
