@@ -67,7 +67,9 @@ def write(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a file as JSON; NumPy's numbers are understood."""
     text = json.dumps(plain(content), indent=2, ensure_ascii=False)
-    write(path, f"{text}\n".encode())
+    # Half a character, such as a byte of a file's name that is no UTF-8, is written as
+    # JSON's escape.
+    write(path, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -163,7 +165,9 @@ def remove_half_written(files: Iterable[Path]) -> None:
 
 def check_name(name: str) -> None:
     """Refuse what cannot be the name of a run's folder."""
-    if not re.fullmatch(r"[^\s/\\:*?\"<>|.-][^/\\:*?\"<>|\x00-\x1f]*", name):
+    if not re.fullmatch(
+        r"[^\s/\\:*?\"<>|.-][^/\\:*?\"<>|\x00-\x1f\x7f-\x9f\ud800-\udfff]*", name
+    ):
         raise UserError(
             f"a run's name must be a plain folder name, got {name!r}; "
             f"where runs go is the runs folder's to say (--runs)."

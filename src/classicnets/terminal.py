@@ -1,18 +1,48 @@
 """The terminal: a bar and lines of a training run; Ctrl-C and SIGTERM."""
 
+import re
 import signal
 import sys
 import threading
 import time
 from types import FrameType
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING
 
 from classicnets.errors import Stopped
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 SECONDS_BETWEEN_LINES = 30
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+# Codes that a terminal obeys, those that turn the direction of writing, and halves of
+# characters, which stand for the bytes of a file's name that are no UTF-8.
+_CODES = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+
+
+def plain(text: str) -> str:
+    """Return a text whose codes are written out, as in JSON: an escape is \\u001b."""
+    return re.sub(_CODES, _written_out, text)
+
+
+def echo(text: object, *, err: bool = False) -> None:
+    """Print a line; what the terminal cannot show, or would obey, is written out."""
+    stream = sys.stderr if err else sys.stdout
+    if stream is None:  # closed
+        return
+    line = plain(str(text))
+    try:
+        line.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        line = re.sub(r"[^\x00-\x7f]", _written_out, line)
+    print(line, file=stream, flush=True)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
 class Bar:
@@ -21,6 +51,8 @@ class Bar:
     def __init__(
         self, steps: int, step_size: int, *, step: int = 0, is_visible: bool = True
     ) -> None:
+        from rich.console import Console  # which a line of an error can do without
+
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.steps, self.step_size = steps, step_size
         self.first = self.step = step
@@ -28,12 +60,14 @@ class Bar:
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
         if is_visible and sys.stderr.isatty():
-            self.bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total} steps"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+            from rich import progress
+
+            self.bar = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(),
+                progress.TextColumn("{task.completed}/{task.total} steps"),
+                progress.TimeRemainingColumn(),
+                progress.TextColumn("{task.fields[note]}"),
                 console=self.console,
                 transient=True,
             )
@@ -70,7 +104,7 @@ class Bar:
     def say(self, line: str) -> None:
         """Print a line that stays."""
         if self.is_visible:
-            self.console.print(line, markup=False)
+            self.console.print(plain(line), markup=False)
 
 
 class Watch:

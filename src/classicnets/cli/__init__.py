@@ -12,6 +12,7 @@ import click
 
 from classicnets.cli import learning, looking, using
 from classicnets.errors import RunError, Stopped, UserError, nearest
+from classicnets.terminal import echo
 
 
 class Commands(click.Group):
@@ -81,5 +82,5 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 def _fail(message: str, code: int) -> NoReturn:
     line = " ".join(message.split())
-    click.echo(f"classicnets: {line}", err=True)
+    echo(f"classicnets: {line}", err=True)
     sys.exit(code)

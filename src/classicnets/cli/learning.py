@@ -8,6 +8,7 @@ import click
 
 from classicnets.cli.backend import backend_option, open_run, start_backend
 from classicnets.errors import UserError
+from classicnets.terminal import echo
 
 if TYPE_CHECKING:
     from classicnets.runs.folds import CrossValidation
@@ -47,7 +48,7 @@ def train(recipe: str, *, changes: tuple[str, ...], **options: Any) -> None:
     from classicnets import training
 
     run = training.train(loaded, **_arguments(recipe, **options))
-    click.echo(run.path)
+    echo(run.path)
 
 
 @click.command()
@@ -116,7 +117,7 @@ def resume(
         allow_changed=allow_changed,
         **{key: getattr(loaded, key) for key in keys},
     )
-    click.echo(opened.path)
+    echo(opened.path)
 
 
 def _arguments(
@@ -150,5 +151,5 @@ def _print_folds(result: "CrossValidation") -> None:
     mean, std = result.content["mean"], result.content["std"]
     width = max(map(len, mean), default=0) + 2
     for key, value in mean.items():
-        click.echo(f"{key:{width}}{value:.4f} ± {std[key]:.4f}")
-    click.echo(result.path)
+        echo(f"{key:{width}}{value:.4f} ± {std[key]:.4f}")
+    echo(result.path)

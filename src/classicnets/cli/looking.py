@@ -10,6 +10,7 @@ import click
 
 from classicnets.cli.backend import backend_option, start_backend
 from classicnets.errors import UserError
+from classicnets.terminal import echo
 
 if TYPE_CHECKING:
     from classicnets.networks.summary import Row
@@ -24,18 +25,16 @@ def list_() -> None:
     from classicnets.data import DATASETS
 
     for members, kind in networks.KINDS:
-        click.echo(f"{kind.name.split()[-1]}s")
+        echo(f"{kind.name.split()[-1]}s")
         for _, names in itertools.groupby(members, lambda name: networks.find(name)[0]):
-            click.echo(f"  {' '.join(names)}")
-    click.echo("\nrecipes")
+            echo(f"  {' '.join(names)}")
+    echo("\nrecipes")
     for name in recipe.names():
         loaded = recipe.load(name)
-        click.echo(
-            f"  {name:24}{loaded.network} on {loaded.data}, {loaded.epochs} epochs"
-        )
-    click.echo("\ndata sets")
+        echo(f"  {name:24}{loaded.network} on {loaded.data}, {loaded.epochs} epochs")
+    echo("\ndata sets")
     for name, dataset in DATASETS.items():
-        click.echo(f"  {name:14}{dataset.title}")
+        echo(f"  {name:14}{dataset.title}")
 
 
 @click.command()
@@ -71,12 +70,12 @@ def show(
         parts = built if isinstance(built, tuple) else (built,)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
-    click.echo(networks.paper(network))
+    echo(networks.paper(network))
     layers = [summary(part) for part in parts]
     for part, rows in zip(parts, layers):
         _print_layers(rows)
         trained = sum(math.prod(v.shape) for v in part.trainable_variables)
-        click.echo(
+        echo(
             f"{trained:,} trained parameters,"
             f" {sum(row.multiply_adds for row in rows):,} multiply-adds per image"
         )
@@ -111,14 +110,14 @@ def verify(network: str | None, *, quick: bool, as_json: bool) -> None:
     all_hold, widths = True, (max(map(len, names)), *_PROOF_WIDTHS)
     if not as_json:
         titles = ("network", "proof", "expected", "found", "ok")
-        click.echo(_columns(titles, widths))
+        echo(_columns(titles, widths))
     for proof in verification.verify(names, quick=quick):
         all_hold = all_hold and proof.ok is not False
         if as_json:
-            click.echo(json.dumps(proof._asdict(), ensure_ascii=False))
+            echo(json.dumps(proof._asdict(), ensure_ascii=False))
         else:
             answer = {True: "yes", False: "NO", None: "-"}[proof.ok]
-            click.echo(_columns((*proof[:-1], answer), widths))
+            echo(_columns((*proof[:-1], answer), widths))
     if not all_hold:
         sys.exit(1)
 
@@ -135,9 +134,9 @@ def doctor(folders: tuple[str, ...]) -> None:
     works = True
     if not folders:
         lines, works = doctor.examine()
-        click.echo("\n".join(lines))
+        echo("\n".join(lines))
     lines, readable = doctor.examine_data(folders)
-    click.echo("\n".join(lines))
+    echo("\n".join(lines))
     if not (works and readable):
         sys.exit(1)
 
@@ -170,18 +169,18 @@ def prepare(
         labelled=not unlabelled,
     )
     for note in splits.notes:
-        click.echo(note)
+        echo(note)
     classes = "" if unlabelled else f" {len(splits.class_names)} classes;"
-    click.echo(
+    echo(
         f"{len(splits.train):,} to train on, {len(splits.validation):,} to validate;"
         f"{classes} images {_sides(splits.train.inputs.shape[1:])}"
     )
 
 
 def _print_layers(rows: "list[Row]") -> None:
-    click.echo(f"{'layer':44}{'output':>18}{'parameters':>14}{'multiply-adds':>16}")
+    echo(f"{'layer':44}{'output':>18}{'parameters':>14}{'multiply-adds':>16}")
     for row in rows:
-        click.echo(
+        echo(
             f"{row.layer:44}{_sides(row.output_shape):>18}{row.parameters:>14,}"
             f"{row.multiply_adds:>16,}"
         )

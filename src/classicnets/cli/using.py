@@ -16,6 +16,7 @@ from classicnets.cli.backend import (
     start_backend,
 )
 from classicnets.errors import UserError
+from classicnets.terminal import echo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,14 +73,14 @@ def evaluate(
     if data is None:
         report.write(opened)
     if as_json:
-        click.echo(json.dumps(metrics))
+        echo(json.dumps(metrics))
         return
     width = max(len(key) for key in metrics) + 2
     for key, value in metrics.items():
         if isinstance(value, int | str) or value is None:
-            click.echo(f"{key:{width}}{value}")
+            echo(f"{key:{width}}{value}")
         elif isinstance(value, float):
-            click.echo(f"{key:{width}}{value:.4f}")
+            echo(f"{key:{width}}{value:.4f}")
 
 
 @click.command()
@@ -104,6 +105,8 @@ def predict(
     opened = open_run(run)
     if not inputs and not texts:
         raise UserError("predict needs files, - for standard input, or --text.")
+    if "-" in inputs and sys.stdin is None:
+        raise UserError("- is standard input, which is closed.")
     if texts and opened.tokenizer is None:
         raise UserError(
             f"{opened.name} classifies images: --text is for texts, whose runs have"
@@ -114,12 +117,12 @@ def predict(
     for result in _predictions(opened, inputs, texts=texts, top=top):
         failed = failed or "error" in result
         if as_json:
-            click.echo(json.dumps(result, ensure_ascii=False))
+            echo(json.dumps(result, ensure_ascii=False))
         elif "error" in result:
-            click.echo(f"classicnets: {result['error']}", err=True)
+            echo(f"classicnets: {result['error']}", err=True)
         else:
             classes = (f"{c['name']} {c['probability']:.1%}" for c in result["classes"])
-            click.echo(f"{result['input']}  {'  '.join(classes)}")
+            echo(f"{result['input']}  {'  '.join(classes)}")
     if failed:
         sys.exit(2)
 
@@ -228,7 +231,7 @@ def export(run: str, *, format_: str, part: str | None, output: str | None) -> N
     start_backend()
     for name in parts:
         path, difference = exports.export(opened, name, format_, output)
-        click.echo(f"{path}  largest difference from Keras {difference:.1e}")
+        echo(f"{path}  largest difference from Keras {difference:.1e}")
 
 
 @click.command()
@@ -239,9 +242,9 @@ def report(run: str) -> None:
     from classicnets.runs import folds
 
     if folds.is_one(run):
-        click.echo(crossval.write(folds.CrossValidation(run)))
+        echo(crossval.write(folds.CrossValidation(run)))
     else:
-        click.echo(report.write(open_run(run)))
+        echo(report.write(open_run(run)))
 
 
 @click.command()
@@ -254,7 +257,7 @@ def record(run: str, *, to: str, shared: bool) -> None:
 
     rows = records.record(open_run(run), Path(to), shared=shared)
     for row in rows:
-        click.echo(f"{row['recipe']} {row['split']} {row['metric']} {row['value']}")
+        echo(f"{row['recipe']} {row['split']} {row['metric']} {row['value']}")
 
 
 def _write(run: "Run", sheet: "np.ndarray", output: Path | None, name: str) -> None:
@@ -265,4 +268,4 @@ def _write(run: "Run", sheet: "np.ndarray", output: Path | None, name: str) -> N
     content = pictures.encode_png(sheet, {"model": run.digest(part)})
     if output:
         files.write(output, content)
-    click.echo(output or run.save_picture(name, content))
+    echo(output or run.save_picture(name, content))
