@@ -12,14 +12,16 @@ from classicnets.tasks import TASKS
 PACKAGE = Path(classicnets.__file__).parent
 # Where the words may stand: the kinds, the dicts, a network's own file and name, the
 # tasks; and the tables of proofs, whose keys are names of networks.
+PROOFS = {f"verification/{name}.py" for name in ("judged", "step_cases", "steps")}
+TASK = {"kinds.py", "tasks/__init__.py", *PROOFS}
 WORDS = {
-    "classify": {"kinds.py", "tasks/__init__.py", "reports/report.py"},  # a page
-    "reconstruct": {"__init__.py", "kinds.py", "tasks/__init__.py"},  # cn.reconstruct
-    "generate": {"kinds.py", "tasks/__init__.py"},
+    "classify": TASK | {"reports/report.py"},  # a page
+    "reconstruct": TASK | {"__init__.py"},  # cn.reconstruct
+    "generate": TASK,
     "vae": {
         *("networks/__init__.py", "networks/vae.py"),
         *("verification/anchors.py", "verification/outputs.py"),
-        "verification/small.py",
+        *("verification/small.py", "verification/step_cases.py"),
     },
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from classicnets import optimization, streams
+from classicnets import kinds, optimization, streams
 from classicnets.data import Splits
 from classicnets.recipe import Recipe
 from classicnets.streams import Stream
@@ -141,7 +141,7 @@ def _reconstruct(recipe: Recipe, splits: Splits, task: Any, network: Learner) ->
         levels = streams.uniform(recipe.seed, Stream.GREY, steps, shape)
         images = np.where(levels < images, 1.0, 0.0)
     noise = None
-    if recipe.network == "vae":
+    if recipe.kind is kinds.VAE:
         noise = streams.normal(recipe.seed, Stream.NOISE, steps, (BATCH, 2))
     # Sonderby et al. 2016 (1602.02282): from 0 in the first step, linearly.
     warmup = recipe.beta_warmup_epochs * STEPS
