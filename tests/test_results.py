@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import re
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -331,6 +332,18 @@ def test_a_vae_is_recorded_by_its_bounds(tmp_path):
     run.evaluate()
     found = {row["metric"] for row in record.rows(run) if row["split"] == "test"}
     assert found == {"elbo", "reconstruction", "kl", "nll"}
+
+
+def test_a_fresh_run_of_a_short_recipe_scores_what_is_recorded(tmp_path):
+    """The recipe as it is shipped, to its end: on another processor other bits."""
+    run = cn.train("vae-digits", runs=tmp_path, verbose=False)
+    fresh = run.evaluate()
+    rows = [row for row in rows_of("vae-digits") if row["split"] == "test"]
+    for metric in ("elbo", "reconstruction", "kl", "nll"):
+        values = [float(row["value"]) for row in rows if row["metric"] == metric]
+        deviation = statistics.stdev(values)
+        mean = statistics.fmean(values)
+        assert fresh[metric] == pytest.approx(mean, abs=5 * deviation), metric
 
 
 def test_the_command_records(run, tmp_path):
