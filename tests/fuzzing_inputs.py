@@ -129,6 +129,66 @@ def chunks(valid: list[bytes]) -> st.SearchStrategy[bytes]:
     return st.builds(build, st.sampled_from(valid), SEEDS)
 
 
+def scans(valid: list[bytes]) -> st.SearchStrategy[bytes]:
+    """JPEGs with the last scan again and again, and sides that may be others."""
+
+    def build(content: bytes, count: int, height: int, width: int) -> bytes:
+        start, end = content.rindex(b"\xff\xda"), len(content) - 2
+        frame = re.search(rb"\xff[\xc0-\xc2]...", content, re.DOTALL)
+        sides = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+        whole = content[:start] + content[start:end] * count + content[end:]
+        return whole[: frame.end()] + sides + whole[frame.end() + 4 :]
+
+    side = st.sampled_from((1, 20, 24, 200, 3000, 9000, 65535))
+    counts = st.sampled_from((1, 2, 10, 100, 1000))
+    return st.builds(build, st.sampled_from(valid), counts, side, side)
+
+
+def bombs(valid: list[bytes]) -> st.SearchStrategy[bytes]:
+    """Archives of arrays, one of them of zeros, which pack to a thousandth."""
+
+    def build(content: bytes, number: int, size: int, promised: int) -> bytes:
+        files = unzipped(content)
+        name = list(files)[number % len(files)]
+        head = with_header(files[name], {"shape": (promised // 64, 8, 8)}, 0)
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            for each, whole in files.items():
+                archive.writestr(each, head + bytes(size) if each == name else whole)
+            place = list(files).index(name)
+            archive.filelist[place].file_size = len(head) + promised
+        return stream.getvalue()
+
+    sizes = st.sampled_from((6400, 10**5, 2 * 10**6, 10**7))
+    promised = st.sampled_from((6400, 10**6, 2 * 10**9, 2**40))
+    return st.builds(build, st.sampled_from(valid), SEEDS, sizes, promised)
+
+
+def wide_models(valid: list[bytes]) -> st.SearchStrategy[bytes]:
+    """Models whose sizes are all multiplied: of each layer, or in the weights alone."""
+
+    def build(content: bytes, factor: int, shape: list[int]) -> bytes:
+        import h5py
+
+        files = unzipped(content)
+        files["config.json"] = re.sub(
+            rb'(?<="units": )\d+|(?<="filters": )\d+|(?<=\[null, )\d+',
+            lambda number: b"%d" % (int(number[0]) * factor),
+            files["config.json"],
+        )
+        if shape:
+            stream = io.BytesIO(files["model.weights.h5"])
+            with h5py.File(stream, "a") as file:
+                file.create_dataset("more/vars/0", shape=shape, dtype="f4")
+            files["model.weights.h5"] = stream.getvalue()
+        return zipped(files)
+
+    shapes = st.lists(st.sampled_from((1, 10, 1000, 45000)), max_size=3)
+    return st.builds(
+        build, st.sampled_from(valid), st.sampled_from((1, 2, 100, 10**4)), shapes
+    )
+
+
 def with_value(content: bytes, place: int, value: Any) -> bytes:
     """JSON with one of its values replaced."""
     holder = [json.loads(content)]

@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
 
-from classicnets import data, recipe
+from classicnets import data, recipe, terminal
 from classicnets.data.images.decoding import pillow_warnings, probe
 from classicnets.errors import UserError
 
@@ -278,6 +279,43 @@ def cached(file: str) -> Callable[[Path], None]:
     return read
 
 
+def read_odd_folder(path: Path) -> None:
+    """Read a folder of pictures in which the input says what else is there."""
+    root, content = path.parent / "odd", path.read_bytes()
+    shutil.rmtree(root, ignore_errors=True)
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for number, picture in enumerate(pictures("PNG")[:4]):
+            (root / name / f"{number}.png").write_bytes(picture)
+    for number, byte in enumerate(content[:20]):
+        name = os.fsencode(root / "ab"[byte % 2]) + b"/%d" % number
+        odd = os.fsdecode(name + content[number : number + 9].replace(b"/", b"_"))
+        odd = odd.replace("\0", "_") + ".png"
+        match byte // 2 % 6:
+            case 0:
+                os.mkfifo(odd)
+            case 1:
+                os.symlink("/dev/zero", odd)
+            case 2:
+                os.symlink(root, odd)  # a circle
+            case 3:
+                os.symlink(root / "nowhere", odd)
+            case 4:
+                Path(odd).mkdir()
+            case _:
+                Path(odd).write_bytes(pictures("PNG")[0])
+                os.truncate(odd, 2**40 if byte > 250 else 1000)
+    with folders(CACHE=path.parent / "cache"):
+        read_data(path, root, allow_corrupt=True)
+        for odd in os.scandir(root / "a"):
+            with contextlib.suppress(UserError):
+                data.read_image(odd.path, image_size=8, channels=1)
+    text = content.decode(errors="surrogateescape")
+    line = terminal.plain(text)
+    assert not set("\x1b\x9b\r\udcff").intersection(line), "codes for the terminal"
+    terminal.echo(text, err=True)
+
+
 def read_text_folder(path: Path) -> None:
     for row, text in enumerate(TEXTS):
         other = path.parents[1] / "ab"[row % 2] / f"{row}.txt"
@@ -420,12 +458,15 @@ READERS = {
             f"picture.{kind.lower()}",
             lambda kind=kind: pictures(kind),
             read_picture,
-            (inputs.chunks,) if kind == "PNG" else (),
+            {"PNG": (inputs.chunks,), "JPEG": (inputs.scans,)}.get(kind, ()),
         )
         for kind in ("JPEG", "PNG", "BMP", "WebP", "GIF")
     },
     "folder of images": Reader(
         "root/a/new.png", lambda: pictures("PNG"), read_picture_folder, share=0.3
+    ),
+    "folder with odd files": Reader(
+        *("odd.bin", lambda: [bytes(range(6)), RECIPE], read_odd_folder), share=0.3
     ),
     **{
         f"cache, {name}": Reader(
@@ -439,7 +480,10 @@ READERS = {
         )
     },
     ".npz": Reader(
-        "arrays.npz", all_npz, read_data, (inputs.members, inputs.array_headers)
+        "arrays.npz",
+        all_npz,
+        read_data,
+        (inputs.members, inputs.array_headers, inputs.bombs),
     ),
     "named .npz": Reader(
         "mnist.npz", all_npz, read_named, (inputs.members, inputs.array_headers), 0.3
@@ -472,7 +516,7 @@ READERS = {
     **{f"{kind}, {file}": run_file(kind, file) for kind in RUNS for file in RUNS[kind]},
     "model.keras": Reader(
         *("run/model.keras", saved("model.keras"), read_model),
-        (inputs.members, inputs.configs),
+        (inputs.members, inputs.configs, inputs.wide_models),
         share=0.5,
     ),
     **{
