@@ -189,6 +189,10 @@ def test_windows_show_the_whole_of_longer_texts(tmp_path):
     share = np.mean([first == 20 for first in firsts])
     expected = 0.25 + 0.75 / 21
     assert share == pytest.approx(expected, abs=4 * (0.25 / len(firsts)) ** 0.5)
+    # The place just below 1 is the last window: texts are 30 words, a window is 10.
+    latest = {"index": index, "window": np.full((1, 8), 0.999, "float32")}
+    for row, example in zip(inputs.rows(latest)["tokens"][0], index[0]):
+        assert splits.train.lengths[example] < 30 or name[row[0]] == "n20"
     same = inputs.draws(1, 3)["window"]
     np.testing.assert_array_equal(inputs.draws(1, 3)["window"], same)
 
