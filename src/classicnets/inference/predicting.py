@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,7 +13,7 @@ from scipy.special import softmax
 from classicnets import data
 from classicnets.data import Rows, Splits
 from classicnets.data.batches import in_batches
-from classicnets.data.folder_files import IMAGES, TEXTS
+from classicnets.data.folder_files import IMAGES, TEXTS, FileKind, files_below
 from classicnets.errors import UserError
 from classicnets.runs import identity
 from classicnets.runs.run import Run
@@ -119,7 +120,7 @@ def texts_in(paths: Iterable[Source]) -> Iterator[tuple[str, Any]]:
         paths: Files, each one text; folders of `.txt` files; open binary files, one
             text per line.
     """
-    for file in _files(paths, TEXTS.endings):
+    for file in _files(paths, TEXTS):
         if isinstance(file, str | Path):
             try:
                 yield str(file), data.read_text(file)
@@ -138,7 +139,7 @@ def image_predictions(
         raise UserError(
             f"{run.name} has no classes to predict, it is {run.recipe.kind.name}."
         )
-    read, files = _image_reader(run), _files(paths, IMAGES.endings)
+    read, files = _image_reader(run), _files(paths, IMAGES)
     while some := list(itertools.islice(files, 100)):
         results, pixels = [], []
         for path in some:
@@ -179,7 +180,7 @@ def images(
     if not paths:
         splits = load_data(run, allow_changed=allow_changed)
         return np.asarray(splits.validation.inputs[:most])
-    read, files = _image_reader(run), _files(paths, IMAGES.endings)
+    read, files = _image_reader(run), _files(paths, IMAGES)
     return np.stack([read(path) for path in itertools.islice(files, most)])
 
 
@@ -208,13 +209,13 @@ def _most_probable(run: Run, row: np.ndarray, top: int) -> list[dict[str, Any]]:
     return [{"name": names[k], "probability": float(shares[k])} for k in order]
 
 
-def _files(paths: Iterable[Source], endings: Sequence[str]) -> Iterator[Source]:
-    """Yield the files below folders that end so, and every other path as it is."""
+def _files(paths: Iterable[Source], kind: FileKind) -> Iterator[Source]:
+    """Yield the files of a kind below folders, and every other path as it is."""
     for path in paths:
         if isinstance(path, str | Path) and Path(path).is_dir():
-            files = [p for p in Path(path).rglob("*") if p.suffix.lower() in endings]
+            files = [entry.path for entry in files_below(Path(path), kind, Counter())]
             if not files:
-                raise UserError(f"{path} must hold {', '.join(endings)} files.")
-            yield from sorted(files)
+                raise UserError(f"{path} must hold {', '.join(kind.endings)} files.")
+            yield from sorted(map(Path, files))
         else:
             yield path

@@ -54,8 +54,10 @@ def clear(run: Run) -> None:
 
 
 def _results(run: Run) -> list[Path]:
-    """Return what was written with the networks of a run, these last; [] without any."""
-    networks = [path for p in run.recipe.kind.parts for path in run.path.glob(f"{p}.keras")]
+    """Return what was written with the networks of a run, these last; or []."""
+    networks = [
+        path for p in run.recipe.kind.parts for path in run.path.glob(f"{p}.keras")
+    ]
     if not networks:
         return []
     exports = [run.path / name for name in run.exports]

@@ -100,7 +100,7 @@ def backend() -> str:
 
 
 def _commit() -> str | None:
-    """Return the commit of the checkout that classicnets runs from, `-dirty` if changed."""
+    """Return the commit of the checkout of the package, `-dirty` if changed."""
     checkout = Path(__file__).resolve().parents[3]
     if not (checkout / ".git").exists():
         return None

@@ -90,7 +90,9 @@ class CrossValidation:
         }
         if len(set(by_run.values())) > 1:
             lines = [f"{name} {value:.12}" for name, value in by_run.items()]
-            raise UserError(f"the folds must be of the same data, got {', '.join(lines)}.")
+            raise UserError(
+                f"the folds must be of the same data, got {', '.join(lines)}."
+            )
         return next(iter(by_run.values()), "")
 
     @property

@@ -23,8 +23,8 @@ from classicnets.recipe import Recipe
 
 FILE = "identity.json"
 SHOWN = 12  # digits of a digest, where people read it
-# Keys of a recipe of which none decides what is learned next. Where the data lie is one:
-# what they are, their fingerprint says.
+# Keys of a recipe of which none decides what is learned next. Where the data lie is one
+# of them: what they are, their fingerprint says.
 HARMLESS = (
     *("epochs", "early_stopping", "sample_epochs", "evaluation_batch_size"),
     *("checkpoint_minutes", "checkpoint_steps", "data"),
@@ -57,9 +57,7 @@ def of_files(
     return identity
 
 
-def check(
-    path: Path, identity: Mapping[str, Any], now: Mapping[str, Any]
-) -> str:
+def check(path: Path, identity: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return the digest of a network's file; refuse another than the run wrote.
 
     Args:

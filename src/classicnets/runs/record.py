@@ -164,7 +164,9 @@ def read(path: Path) -> list[Row]:
             columns = tuple(table.fieldnames or ())
             if columns not in (COLUMNS, COLUMNS[: -len(_LATER)]):
                 raise UserError(f"{path} must have the columns {', '.join(COLUMNS)}.")
-            records = [dict.fromkeys(COLUMNS[len(columns) :], "") | row for row in table]
+            records = [
+                dict.fromkeys(COLUMNS[len(columns) :], "") | row for row in table
+            ]
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from None
     except (csv.Error, UnicodeDecodeError) as error:
@@ -233,8 +235,12 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
     options = values.pop("network_options")
     # A path says nothing to others but its last part.
     values["data"] = Path(values["data"]).name
-    decisive = {key: value for key, value in values.items() if key not in _NOT_DIFFERENT}
-    return decisive | {f"network_options.{key}": value for key, value in options.items()}
+    decisive = {
+        key: value for key, value in values.items() if key not in _NOT_DIFFERENT
+    }
+    return decisive | {
+        f"network_options.{key}": value for key, value in options.items()
+    }
 
 
 def _typed(value: Any) -> str:

@@ -32,7 +32,9 @@ def check(
         allowed: Which of "recipe", "data" and "backend" may differ.
     """
     began = run.environment
-    learned = identity.fingerprint_differences({"data_fingerprint": fingerprint}, splits)
+    learned = identity.fingerprint_differences(
+        {"data_fingerprint": fingerprint}, splits
+    )
     if now.kind.labelled:
         class_names = list(splits.class_names)
         _check_classes(began.get("class_names", class_names), class_names)

@@ -236,9 +236,7 @@ class Run:
         # evaluation knows runs, so it can only happen when it is called.
         from classicnets.inference import evaluation
 
-        return evaluation.evaluate(
-            self, split, data=data, allow_changed=allow_changed
-        )
+        return evaluation.evaluate(self, split, data=data, allow_changed=allow_changed)
 
     def set_status(self, state: State, **facts: Any) -> None:
         """Replace status.json by `state`, the time, the process and `facts`.

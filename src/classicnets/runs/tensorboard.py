@@ -114,7 +114,7 @@ def _checksum(data: bytes) -> bytes:
 
 @functools.cache
 def _checksum_table() -> list[int]:
-    """Return what each byte does to the checksum; bit by bit, a picture takes seconds."""
+    """Return what each byte does to the checksum: faster than bit by bit."""
     table = []
     for crc in range(256):
         for _ in range(8):
