@@ -1,5 +1,6 @@
 # make demo   trains a network on the digits that come with scikit-learn
 # make test   lint, types and the whole suite on the default backend
+# make test-thorough  it, and what takes long and other tests mostly cover
 # make site   the pages of docs/ in both languages, as build/site/index.html
 # make bench  speed against what people use, within an hour; writes docs/benchmarks*
 # make bench-quick  a few rows of it, within five minutes; writes into build/
@@ -16,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready-$(BACKEND)
 
-.PHONY: help demo test check site bench bench-quick torture fuzz mutations lock clean
+.PHONY: help demo test test-thorough check site bench bench-quick torture fuzz mutations lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +38,9 @@ demo: $(READY)
 
 test: check
 	KERAS_BACKEND=$(BACKEND) $(BIN)/python -m pytest $(PYTEST)
+
+test-thorough: check # what takes long, too
+	KERAS_BACKEND=$(BACKEND) $(BIN)/python -m pytest $(PYTEST) -m "thorough or not thorough"
 
 check: $(READY)
 	$(BIN)/ruff check .

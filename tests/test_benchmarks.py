@@ -33,6 +33,7 @@ def run_benchmarks(*arguments, module="benchmarks", **variables):
 @pytest.mark.skipif(
     not importlib.util.find_spec("tensorflow"), reason="needs TensorFlow"
 )
+@pytest.mark.thorough
 def test_a_row_of_the_benchmark_writes_a_table_and_its_rounds(tmp_path):
     names = ["ours-tensorflow-float32", "keras2021-float32", "pytorch-eager-float32"]
     peak = "matrix-product-float32"

@@ -24,6 +24,7 @@ def measure(*arguments):
     )
 
 
+@pytest.mark.thorough
 def test_the_costs_are_written_once_and_at_their_place(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(PAGE)
@@ -44,6 +45,7 @@ def test_the_costs_are_written_once_and_at_their_place(tmp_path):
     assert 0 < low <= median <= high
 
 
+@pytest.mark.thorough
 def test_a_page_without_its_place_and_a_recipe_on_texts_are_refused(tmp_path):
     (tmp_path / "page.md").write_text("# Empty\n")
     done = measure("--out", tmp_path / "page.md")

@@ -100,6 +100,9 @@ def test_data_that_have_grown_are_refused_with_the_difference(grown, use):
 def test_what_was_allowed_to_change_is_said_in_the_metrics(grown):
     metrics = evaluation.evaluate(grown, allow_changed=["data"])
     assert "few is" in metrics["data_changed"]
+    page = report.write(grown).read_text("utf-8")
+    assert "judged on data that had changed since the training run" in page
+    assert f"are of the network {metrics['model'][:12]} and the data" in page
     assert grown.metrics["test"]["data_changed"] == metrics["data_changed"]
     files.write_json(
         grown.path / "environment.json", grown.environment | {"commit": COMMIT}

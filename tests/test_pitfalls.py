@@ -59,6 +59,7 @@ def learned(network, images, labels):
     return network.fit(images, labels, 16, 2, verbose=0).history["loss"][-1]
 
 
+@pytest.mark.thorough
 def test_vgg_19_without_batch_norm_stays_at_chance_under_adam(half_vgg, digits):
     """ln(classes) is the loss of one answer to every image, whatever it shows."""
     images, labels = digits

@@ -51,7 +51,13 @@ def stopped(tmp_path, after, **changes):
     return Run(tmp_path / "v-0")
 
 
-@pytest.mark.parametrize("task", ["classifier", "lstm", "vae", "wgan_gp"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        *("classifier", "wgan_gp"),
+        *(pytest.param(name, marks=pytest.mark.thorough) for name in ("lstm", "vae")),
+    ],
+)
 def test_a_killed_training_ends_as_the_one_that_was_left_alone(task):
     command = [sys.executable, str(TORTURE), "--kills", "1", "--tasks", task]
     found = subprocess.run(command, capture_output=True, text=True, timeout=1200)

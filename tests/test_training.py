@@ -32,7 +32,17 @@ def train(tmp_path, source="resnet20-digits", **changes):
 TINY_OPTIONS = {"dcgan": {"filters": 4}, "wgan_gp_resnet": {"filters": 8}}
 
 
-@pytest.mark.parametrize("name", recipe.names())
+def every_recipe():
+    """Yield the recipes; all but the first of a network and objective as thorough."""
+    earlier = set()
+    for name in recipe.names():
+        network = (recipe.load(name).network, recipe.load(name).objective)
+        marks = [pytest.mark.thorough] * (network in earlier)
+        earlier.add(network)
+        yield pytest.param(name, marks=marks)
+
+
+@pytest.mark.parametrize("name", every_recipe())
 def test_every_recipe_trains_two_steps_from_end_to_end(
     name, tmp_path, tiny_set, tiny_texts
 ):

@@ -192,7 +192,8 @@ def _image_reader(run: Run) -> Callable[[Source], np.ndarray]:
 
 
 def _image_shape(run: Run) -> dict[str, Any]:
-    network = run.load(run.recipe.kind.reads)
+    part = run.recipe.kind.reads
+    network = run.model if part == "model" else run.load(part)  # loaded once
     if len(network.input_shape) != 4:
         raise UserError(
             f"{run.name} reads texts, for which {run.path / 'tokenizer.json'} must be"
