@@ -67,8 +67,9 @@ def _results(run: Run) -> list[Path]:
     samples = (run.path / "samples").glob("*")
     paths |= {path for path in samples if not path.name.startswith("epoch-")}
     paths |= {run.path / name for name in _RESULTS}
-    others = sorted(path for path in paths - set(networks) if path.exists())
-    return [*others, *networks]
+    others = [path for path in paths - set(networks) if path.exists()]
+    # By identity.json the others are known to be of these networks.
+    return [*sorted(others, key=lambda path: path.name == identity.FILE), *networks]
 
 
 def _is_copy(folder: Path, run: Path) -> bool:

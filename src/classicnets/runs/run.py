@@ -116,7 +116,12 @@ class Run:
     @property
     def identity(self) -> dict[str, Any]:
         """Digests of what the run wrote; empty for a run of an earlier version."""
-        return files.read_json(self.path / identity.FILE)
+        path = self.path / identity.FILE
+        content = files.read_json(path)
+        for key in ("networks", "recipe"):
+            if not isinstance(content.get(key, {}), dict):
+                raise UserError(f"{path} must have an object as {key}.")
+        return content
 
     @property
     def metrics(self) -> dict[str, Any]:
