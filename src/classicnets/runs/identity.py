@@ -86,7 +86,7 @@ def check(path: Path, identity: Mapping[str, Any], now: Mapping[str, Any]) -> st
             raise UserError(
                 f"{name} in {path.parent} must be what this run wrote: its SHA-256"
                 f" begins with {value or 'nothing':.{SHOWN}}, {FILE} has"
-                f" {str(before or 'none'):.{SHOWN}}."
+                f" {before or 'none'!s:.{SHOWN}}."
             )
     if lines := recipe_differences(identity, now, harmless=HARMLESS):
         raise UserError(
