@@ -42,7 +42,7 @@ def every_recipe():
         yield pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("name", every_recipe())
+@pytest.mark.parametrize("name", list(every_recipe()))
 def test_every_recipe_trains_two_steps_from_end_to_end(
     name, tmp_path, tiny_set, tiny_texts
 ):
