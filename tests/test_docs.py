@@ -302,7 +302,13 @@ ADDED = {
 }
 
 
-@pytest.mark.parametrize("name", ADDED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "network_in_network",
+        *(pytest.param(n, marks=pytest.mark.thorough) for n in [*ADDED][1:]),
+    ],
+)
 def test_the_page_on_adding_a_network_works_to_the_letter(name, tmp_path):
     page = ROOT / "docs" / "add-a-network.md"
     for part in ("src", "tests"):
