@@ -123,7 +123,7 @@ def data_differences(environment: Mapping[str, Any], splits: Splits) -> list[str
         splits: The data as they are now.
     """
     began = of_data(environment)
-    lines = fingerprint_differences(began, splits)
+    lines = fingerprint_differences(began.get("data_fingerprint", ""), splits)
     for part in ("train", "validation"):
         count = len(getattr(splits, part))
         if (before := began.get(f"{part}_examples", count)) != count:
@@ -134,10 +134,9 @@ def data_differences(environment: Mapping[str, Any], splits: Splits) -> list[str
     return lines
 
 
-def fingerprint_differences(began: Mapping[str, Any], splits: Splits) -> list[str]:
-    """Say whether the content differs, whatever was split how."""
-    before = began.get("data_fingerprint", splits.fingerprint)
-    if before == splits.fingerprint:
+def fingerprint_differences(before: str, splits: Splits) -> list[str]:
+    """Say whether the content differs from that of a fingerprint, "" for any."""
+    if before in ("", splits.fingerprint):
         return []
     now = splits.fingerprint
     return [f"{splits.name} is {now:.{SHOWN}}, was {before:.{SHOWN}}"]
@@ -145,8 +144,8 @@ def fingerprint_differences(began: Mapping[str, Any], splits: Splits) -> list[st
 
 def check_data(
     environment: Mapping[str, Any], splits: Splits, *, allowed: Sequence[str]
-) -> list[str]:
-    """Return how the data differ from a run's, or refuse them if that is not allowed.
+) -> None:
+    """Refuse data that differ from a run's, unless that is allowed.
 
     Raises:
         UserError: If they differ and "data" is not in `allowed`.
@@ -154,7 +153,6 @@ def check_data(
     lines = data_differences(environment, splits)
     if lines and "data" not in allowed:
         raise changed("data", lines)
-    return lines
 
 
 def changed(what: str, lines: Sequence[str]) -> UserError:

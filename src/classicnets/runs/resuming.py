@@ -32,9 +32,7 @@ def check(
         allowed: Which of "recipe", "data" and "backend" may differ.
     """
     began = run.environment
-    learned = identity.fingerprint_differences(
-        {"data_fingerprint": fingerprint}, splits
-    )
+    learned = identity.fingerprint_differences(fingerprint, splits)
     if now.kind.labelled:
         class_names = list(splits.class_names)
         _check_classes(began.get("class_names", class_names), class_names)
@@ -54,8 +52,7 @@ def check_content(fingerprint: str, splits: Splits) -> None:
     Raises:
         UserError: With both fingerprints.
     """
-    began = {"data_fingerprint": fingerprint} if fingerprint else {}
-    if lines := identity.fingerprint_differences(began, splits):
+    if lines := identity.fingerprint_differences(fingerprint, splits):
         raise UserError(f"the data must be those of the other runs: {lines[0]}.")
 
 
