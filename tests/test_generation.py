@@ -235,3 +235,14 @@ def test_a_vae_trains_in_bfloat16(tmp_path):
     assert run.metrics["validation"]["elbo"] == pytest.approx(
         run.history[0]["validation_loss"], rel=0.02
     )
+
+
+def test_a_gan_of_too_few_images_to_judge_is_trained_without_kid(tmp_path, tiny_set):
+    data = tiny_set(classes=2, train=8, test=2, shape=(8, 8, 1))
+    changes = GAN | {"data": str(data), "batch_size": 4, "validation_fraction": 0.2}
+    run = cn.train("wgan_gp-digits", runs=tmp_path, verbose=False, **changes)
+    assert run.status["state"] == "finished"
+    assert run.metrics["validation"]["examples"] < 4
+    assert "kid" not in run.metrics["validation"]
+    assert run.evaluate()["examples"] == 2
+    assert run.path.joinpath("report.html").is_file()

@@ -127,6 +127,48 @@ def test_a_key_that_does_not_serve_the_network_is_refused(network):
             recipe.build(values)
 
 
+@pytest.mark.parametrize(
+    ("examples", "epochs", "batch"),
+    [(60, 60, 8), (600, 60, 32), (1_800, 23, 64), (60_000, 20, 64), (5, 60, 5)],
+)
+def test_length_and_batch_follow_from_the_number_of_examples(examples, epochs, batch):
+    shipped = recipe.load("photos")
+    fitted, notes = recipe.fit(shipped, examples)
+    assert (fitted.epochs, fitted.batch_size) == (epochs, batch)
+    assert fitted.warmup_epochs == pytest.approx(epochs / 6, abs=1e-3)
+    assert f"{examples:,} examples: {epochs} epochs, batch {batch}" in notes
+    assert recipe.fit(fitted, 10 * examples)[0] == fitted
+
+
+def test_epochs_asked_for_are_the_most():
+    fitted, _ = recipe.fit(recipe.load("photos", ["epochs=6"]), 60)
+    assert (fitted.epochs, fitted.warmup_epochs) == (6, 1.0)
+
+
+def test_a_recipe_without_rules_stays_as_it_is():
+    first = recipe.load("resnet18-cifar100")
+    assert recipe.fit(first, 45_000) == (first, [])
+
+
+def test_warm_ups_and_milestones_keep_their_shares_of_a_shorter_training_run():
+    shorter = recipe.load("resnet18-cifar100", ["epochs=20"])
+    assert (shorter.warmup_epochs, shorter.milestones) == (0.1, [6, 12, 16])
+    values = MINIMAL | {"network": "vae", "epochs": 20, "beta_warmup_epochs": 10.0}
+    assert recipe.adapt(recipe.build(values), {"epochs": 2}).beta_warmup_epochs == 1.0
+    sizes = MINIMAL | {"epochs": 9, "progressive_sizes": [[0, 8], [3, 12], [6, 16]]}
+    sized = recipe.adapt(recipe.build(sizes), {"epochs": 3})
+    assert sized.progressive_sizes == [[0, 8], [1, 12], [2, 16]]
+
+
+def test_what_is_set_beside_the_epochs_stays_and_so_does_a_longer_training_run():
+    changes = ["epochs=20", "milestones=[15]"]
+    assert recipe.load("resnet18-cifar100", changes).milestones == [15]
+    longer = recipe.load("resnet18-cifar100", ["epochs=400"])
+    assert (longer.warmup_epochs, longer.milestones) == (1.0, [60, 120, 160])
+    changed = recipe.change(recipe.load("resnet18-cifar100"), {"epochs": 20})
+    assert changed.milestones == [60, 120, 160]  # a run that goes on
+
+
 def test_a_key_of_another_objective_is_refused():
     gan = MINIMAL | {"network": "gan"}
     assert recipe.build(gan | {"objective": "wgan", "clip": 0.1}).clip == 0.1

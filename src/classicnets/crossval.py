@@ -59,7 +59,7 @@ def cross_validate(
     if not isinstance(recipe, Recipe):
         name = name or Path(recipe).stem
         recipe = recipes.load(recipe)
-    recipe = recipes.change(recipe, changes)
+    recipe = recipes.adapt(recipe, changes)
     if folds < 2:
         raise UserError(f"folds must be at least 2, got {folds}.")
     if recipe.kind.curve is None:
@@ -139,9 +139,9 @@ def _finish(folder: CrossValidation, number: int, *, verbose: bool) -> Run:
             verbose=verbose,
             fingerprint=fingerprint,
         )
-    was, now = vars(run.recipe), vars(recipe)
-    # A batch larger than the data was made smaller.
-    changed = [key for key in now if was[key] != now[key] and key != "batch_size"]
+    examples = int(run.environment.get("train_examples", recipe.batch_size))
+    was, now = vars(run.recipe), vars(recipes.fit(recipe, examples)[0])
+    changed = [key for key in now if was[key] != now[key]]
     if changed:
         raise UserError(
             f"{run.typed_path} was trained by another recipe, {changed[0]} is"

@@ -150,6 +150,11 @@ class Recipe:
     sample_epochs: int = _key(5, at_least=1, kinds=(AUTOENCODER, VAE, GAN))
     # epochs from one picture of samples to the next
 
+    # What follows from the number of training examples; see `recipe.fit`.
+    examples_seen: int = _key(0)  # epochs: as many as see so many, at most `epochs`
+    least_epochs: int = _key(0, at_most=1_000_000)  # whatever `examples_seen` is
+    least_steps: int = _key(0)  # per epoch: the batch is halved, to 8 at least
+
     # Learning.
     batch_size: int = _key(128, at_least=1)
     # As in PyTorch; see `optimization`.

@@ -301,15 +301,7 @@ class Loop:
 
     def finish(self) -> None:
         """Save the networks and judge them on the validation split."""
-        outcome = ""
-        if self.recipe.kind.best_by:
-            key, _ = self.recipe.kind.best_by
-            epoch, score = int(self.best["epoch"]), _score(key, self.best[key])
-            outcome = f"best epoch {epoch} with validation {key} {score}; "
-            self.task.averages.clear()  # the best weights are the averaged ones
-            self.checkpoints.restore_best(epoch)
-        for name, model in self.task.plain_models().items():
-            self.run.save_model(name, model)
+        outcome = self._save_networks()
         sampling.write_pictures(self.run, self.splits)
         evaluation.evaluate(self.run, "validation", splits=self.splits)
         seconds = self._seconds()
@@ -317,6 +309,54 @@ class Loop:
             "finished", epoch=self.epoch, best=self.best, seconds=seconds
         )
         self.bar.say(f"{outcome}{seconds:.0f} s; report {report.write(self.run)}")
+
+    def _save_networks(self) -> str:
+        """Save the networks of the best epoch, or of the last; say which.
+
+        Of averaged weights and the last ones as they are, those with the better
+        validation are the run's; the others are saved beside them.
+        """
+        network, averages = self.task.network, self.task.averages
+        last_weights = [keras.ops.convert_to_numpy(v).copy() for v in network.variables]
+        is_last, outcome = self._compare_last()
+        if self.recipe.kind.best_by:
+            averages.clear()  # the best weights are the averaged ones
+            self.checkpoints.restore_best(int(self.best["epoch"]))
+        self._save_models("averaged" if is_last else "")
+        if self.recipe.ema:
+            averages.clear()
+            for variable, value in zip(network.variables, last_weights, strict=True):
+                variable.assign(value)
+            self._save_models("" if is_last else "last")
+        return outcome
+
+    def _compare_last(self) -> tuple[bool, str]:
+        """Return whether the last weights are better than averaged ones, in words too.
+
+        Without averaging they are not compared.
+        """
+        best_by, outcome = self.recipe.kind.best_by, ""
+        key, best_of = best_by or (self.recipe.kind.scores[0], min)
+        score = None
+        if best_by:
+            epoch, score = int(self.best["epoch"]), self.best[key]
+            outcome = f"best epoch {epoch} with validation {key} {_score(key, score)}; "
+        elif rows := self.run.history:
+            score = rows[-1].get(f"validation_{key}")
+        if not self.recipe.ema or score is None:
+            return False, outcome
+        with self.task.averages.unused():
+            last = self.task.validate(self.epoch - 1)[key]
+        if last is None or last == score or last != best_of(last, score):
+            return False, outcome
+        return True, (
+            f"the last weights are better than averaged ones: validation {key}"
+            f" {_score(key, last)}, not {_score(key, score)}; "
+        )
+
+    def _save_models(self, folder: str) -> None:
+        for name, model in self.task.plain_models().items():
+            self.run.save_model(name, model, folder)
 
 
 def _score(key: str, value: float) -> str:

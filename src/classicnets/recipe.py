@@ -17,6 +17,8 @@ from classicnets.keys import FIELDS, IMAGES, TEXTS, Recipe, Rule, check, not_def
 def load(source: str | pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
     """Read a recipe and change some of its values.
 
+    Warm-ups and milestones keep their shares of a training run that is made shorter.
+
     Args:
         source: Name of a shipped recipe, or path of a TOML file.
         changes: Texts such as "epochs=3"; `network_options.depth=34` sets an option.
@@ -28,7 +30,10 @@ def load(source: str | pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
         UserError: For an unknown recipe, key, network or choice, a value of the wrong
             type, and a key that the network does not use.
     """
-    return build(_with_changes(_read(find(source)), changes))
+    values = _read(find(source))
+    epochs = values.get("epochs")
+    recipe = build(_with_changes(values, changes))
+    return _keep_shares(recipe, epochs, but=options(changes))
 
 
 def reopen(path: pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
@@ -40,6 +45,56 @@ def reopen(path: pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
 def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """Return a recipe with other values; only they are checked against its network."""
     return _build(dataclasses.asdict(recipe) | dict(changes), serving=changes)
+
+
+def adapt(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with other values, for a new training run.
+
+    As in `load`, warm-ups and milestones keep their shares of a shorter one.
+    """
+    return _keep_shares(change(recipe, changes), recipe.epochs, but=changes)
+
+
+def fit(recipe: Recipe, examples: int, name: str = "") -> tuple[Recipe, list[str]]:
+    """Let the length and the batch follow from the number of training examples.
+
+    `least_steps` halves the batch, to 8 at least, until an epoch has so many steps.
+    With `examples_seen`, there are as many epochs as the network sees so many examples
+    in, from `least_epochs` to `epochs`; what was set in epochs keeps its share of them.
+
+    Args:
+        recipe: The recipe.
+        examples: To train on.
+        name: How messages call the data.
+
+    Returns:
+        The recipe, complete: it follows from nothing more. And notes for the user.
+
+    Raises:
+        UserError: If there are too few examples for one step.
+    """
+    most = examples // recipe.critic_steps
+    if not most:
+        raise UserError(
+            f"critic_steps {recipe.critic_steps} need as many images,"
+            f" {name} has {examples} to train on."
+        )
+    batch, notes = recipe.batch_size, []
+    while batch >= 16 and most < batch * recipe.least_steps:
+        batch //= 2
+    if batch > most:
+        notes.append(f"batch_size {batch} is more than the data: {most} instead.")
+        batch = most
+    epochs = recipe.epochs
+    if recipe.examples_seen:
+        epochs = max(-(-recipe.examples_seen // examples), recipe.least_epochs)
+        epochs = min(epochs, recipe.epochs)
+    if recipe.examples_seen or recipe.least_steps:
+        notes.append(f"{examples:,} examples: {epochs} epochs, batch {batch}")
+    sizes: dict[str, Any] = dict.fromkeys(_FOLLOWING, 0)
+    sizes |= {"epochs": epochs, "batch_size": batch}
+    fitted = dataclasses.replace(recipe, **sizes)
+    return _keep_shares(fitted, recipe.epochs), notes
 
 
 def options(changes: Iterable[str]) -> dict[str, Any]:
@@ -163,6 +218,33 @@ def _check_served(recipe: Recipe, key: str) -> None:
         )
     if rule.inputs == TEXTS and not networks.reads_texts(recipe.network):
         raise UserError(f"{key} is for {TEXTS}, {recipe.network} takes {IMAGES}.")
+
+
+# The keys that `fit` uses up.
+_FOLLOWING = ("examples_seen", "least_epochs", "least_steps")
+
+
+def _keep_shares(recipe: Recipe, epochs: Any, *, but: Container[str] = ()) -> Recipe:
+    """Return a recipe whose warm-ups and milestones are where they were in `epochs`.
+
+    Args:
+        recipe: For as many epochs or more it is returned as it is.
+        epochs: Those that its keys were set for.
+        but: Keys that stay as they are.
+    """
+    if type(epochs) is not int or recipe.epochs >= epochs:
+        return recipe
+    share = recipe.epochs / epochs
+    first_epochs = {round(first * share): n for first, n in recipe.progressive_sizes}
+    shorter: dict[str, Any] = {
+        "warmup_epochs": round(recipe.warmup_epochs * share, 4),
+        "beta_warmup_epochs": round(recipe.beta_warmup_epochs * share, 4),
+        "milestones": [max(1, round(epoch * share)) for epoch in recipe.milestones],
+        "sample_epochs": max(1, round(recipe.sample_epochs * share)),
+        "progressive_sizes": [[first, n] for first, n in first_epochs.items()],
+    }
+    values = {key: value for key, value in shorter.items() if key not in but}
+    return dataclasses.replace(recipe, **values)
 
 
 def _with_changes(values: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:

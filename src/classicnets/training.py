@@ -19,7 +19,7 @@ from classicnets.reports import report
 from classicnets.runs import earlier, environment, new, resuming
 from classicnets.runs.checkpoint import has_checkpoint
 from classicnets.runs.run import Run
-from classicnets.tasks import TASKS, Task
+from classicnets.tasks import TASKS, Task, judging
 from classicnets.weights import loading
 
 
@@ -55,7 +55,7 @@ def train(
     if not isinstance(recipe, Recipe):
         name = name or Path(recipe).stem
         recipe = recipes.load(recipe)
-    recipe = recipes.change(recipe, changes)
+    recipe = recipes.adapt(recipe, changes)
     with _precision(recipe.precision):
         ready = _prepare(recipe, verbose)
         resuming.check_content(fingerprint, ready.splits)
@@ -268,7 +268,7 @@ def _prepare(recipe: Recipe, verbose: bool, run: Run | None = None) -> _Ready:
     )
     splits = data.load(recipe.data, options)
     recipes.check_inputs(recipe, splits.inputs, splits.name)
-    recipe, notes = _fit_batch(recipe, splits)
+    recipe, notes = recipes.fit(recipe, len(splits.train), splits.name)
     try:
         network = _network(recipe, splits)
         if recipe.weights and fresh is None:
@@ -278,13 +278,18 @@ def _prepare(recipe: Recipe, verbose: bool, run: Run | None = None) -> _Ready:
             # Layers that the weights do not fit are random: frozen, they would stay so.
             loading.freeze(network, trained=tuple(fresh or ()) or ("logits",))
         # Those of a run that goes on are in its checkpoint.
-        if recipe.word_vectors and tokenizer is None:
-            _start_with_word_vectors(network, splits)
+        if splits.inputs == recipes.TEXTS and tokenizer is None:
+            _start_from_texts(network, recipe, splits)
         task = TASKS[recipe.task](network, recipe, splits)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
     flags = environment.processor_flags()
     notes += _slow_precision(recipe, engine.device(), flags=flags)
+    if "kid" in recipe.kind.scores and len(splits.validation) < judging.LEAST:
+        notes.append(
+            f"no KID: it needs {judging.LEAST} images to validate on, there are"
+            f" {len(splits.validation)}."
+        )
     return _Ready(recipe, splits, task, notes, fresh or [])
 
 
@@ -296,20 +301,6 @@ def _check_unfinished(run: Run, loop: Loop) -> None:
         f"{run.name} has been trained for all of its {loop.recipe.epochs} epochs:"
         " --set epochs=N adds some."
     )
-
-
-def _fit_batch(recipe: Recipe, splits: data.Splits) -> tuple[Recipe, list[str]]:
-    """Make the batches of a step no larger than the training split."""
-    most = len(splits.train) // recipe.critic_steps
-    if recipe.batch_size <= most:
-        return recipe, []
-    if not most:
-        raise UserError(
-            f"critic_steps {recipe.critic_steps} need as many images,"
-            f" {splits.name} has {len(splits.train)} to train on."
-        )
-    note = f"batch_size {recipe.batch_size} is more than the data: {most} instead."
-    return dataclasses.replace(recipe, batch_size=most), [note]
 
 
 def _slow_precision(recipe: Recipe, device: str, *, flags: Sequence[str]) -> list[str]:
@@ -324,10 +315,16 @@ def _slow_precision(recipe: Recipe, device: str, *, flags: Sequence[str]) -> lis
     ]
 
 
-def _start_with_word_vectors(network: Any, splits: data.Splits) -> None:
-    """Let the embedding start from the training texts (`data.word_vectors`)."""
-    table = network.get_layer("embedding").embeddings
-    table.assign(data.word_vectors(splits.train, *table.shape))
+def _start_from_texts(network: Any, recipe: Recipe, splits: data.Splits) -> None:
+    """Put into an LSTM what the training texts say without a label."""
+    if recipe.word_vectors:
+        table = network.get_layer("embedding").embeddings
+        table.assign(data.word_vectors(splits.train, *table.shape))
+    if pairs := recipe.network_options.get("votes"):
+        words = network.get_layer("word_rarity").embeddings
+        tables = data.rarities(splits.train, words.shape[0], pairs)
+        words.assign(tables[0])
+        network.get_layer("pair_rarity").embeddings.assign(tables[1])
 
 
 def _network(recipe: Recipe, splits: data.Splits) -> Any:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from classicnets.networks.lstm import POOLINGS, lstm, lstm_step
+from classicnets.networks.lstm import POOLINGS, lstm, lstm_step, pair_numbers
 from classicnets.verification.anchors import COUNTS
 
 LENGTHS = (9, 3, 1, 6)
@@ -49,6 +49,61 @@ def test_every_token_counts_and_its_place_too(bidirectional):
     turned = texts()
     turned[0] = turned[0, ::-1]
     assert np.abs(outputs(network, turned)[0] - result[0]).max() > 1e-4
+
+
+def with_votes(**options):
+    """A small LSTM whose words and pairs vote, by random rarities and votes."""
+    network = small(votes=997, **options)
+    random = np.random.default_rng(2)
+    for name in ("word", "pair"):
+        for part in ("rarity", "votes"):
+            table = network.get_layer(f"{name}_{part}").embeddings
+            table.assign(random.uniform(0.5, 2.0, table.shape))
+    return network
+
+
+def test_padding_changes_no_vote():
+    network = with_votes()
+    result = outputs(network, texts())
+    np.testing.assert_allclose(outputs(network, texts(16)), result, atol=1e-5)
+
+
+def test_votes_are_those_of_a_linear_model_over_words_and_pairs():
+    """Written out word by word: each once, however often it stands there."""
+    network = with_votes()
+    rarity, votes, pair_rarity, pair_votes = (
+        keras.ops.convert_to_numpy(network.get_layer(f"{name}_{part}").embeddings)
+        for name in ("word", "pair")
+        for part in ("rarity", "votes")
+    )
+    tokens = texts()
+    tokens[0, 4:6] = tokens[0, 0:2]  # two words again, and their pair
+    from_votes = outputs(network, tokens) - outputs(small(), tokens)
+    for row, length in enumerate(LENGTHS):
+        text = tokens[row, :length]
+        words = sorted(set(text.tolist()))
+        numbers = pair_numbers(text[:-1], text[1:], 997)
+        pairs = sorted(set(numbers.tolist()))
+        total = (rarity[words] * votes[words]).sum(axis=0)
+        total += (pair_rarity[pairs] * pair_votes[pairs]).sum(axis=0)
+        square = (rarity[words] ** 2).sum() + (pair_rarity[pairs] ** 2).sum()
+        expected = 3.0 * total / np.sqrt(square)
+        np.testing.assert_allclose(from_votes[row], expected, atol=1e-5)
+
+
+def test_votes_start_at_nothing():
+    np.testing.assert_array_equal(
+        outputs(small(votes=997), texts()), outputs(small(), texts())
+    )
+
+
+def test_pairs_have_numbers_of_their_own():
+    first, second = np.meshgrid(np.arange(1, 300), np.arange(1, 300))
+    numbers = pair_numbers(first.astype("int32"), second.astype("int32"), 262_139)
+    assert numbers.min() >= 1
+    assert numbers.max() <= 262_139
+    # 89,401 pairs on 262,139 rows at random: 75,700 rows would be in use.
+    assert len(np.unique(numbers)) > 75_000
 
 
 def test_the_step_written_out_is_the_layer():

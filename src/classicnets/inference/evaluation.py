@@ -17,7 +17,7 @@ from classicnets.runs.run import Run
 from classicnets.streams import Stream, subset
 from classicnets.tasks import scores
 from classicnets.tasks.bounds import Bounds
-from classicnets.tasks.judging import ImageJudge
+from classicnets.tasks.judging import LEAST, ImageJudge
 
 SPLITS = ("train", "validation", "test")
 SAMPLES = 24  # right, and as many wrong, examples for the report
@@ -106,6 +106,8 @@ def _judge_generated(
     run: Run, split: str, splits: Splits, examples: Examples
 ) -> _Judgement:
     count = min(len(examples), MAX_GENERATED)
+    if count < LEAST:
+        return {"examples": count}, {}  # too few to be judged by
     # Any of them: a set may be sorted by its classes.
     rows = subset(len(examples), count, run.recipe.split_seed, Stream.REAL)
     real = examples.inputs[rows]

@@ -3,12 +3,16 @@
 The forget gate is that of Gers, Schmidhuber & Cummins 2000 (Neural Computation 12(10)).
 """
 
+import functools
 from typing import Any
 
 import keras
 from keras import layers, ops
 
 POOLINGS = ("last", "mean", "max")
+
+# Adam's steps are alike for all weights, and a vote is a small part of its logit.
+_VOTE = 3.0
 
 
 def lstm_step(
@@ -53,6 +57,7 @@ def lstm(
     word_dropout: float = 0.0,
     embedding_dropout: float = 0.0,
     dropout: float = 0.0,
+    votes: int = 0,
 ) -> keras.Model:
     """Build the LSTM classifier.
 
@@ -77,6 +82,12 @@ def lstm(
         embedding_dropout: Fraction of those numbers dropped in training, the same ones
             for all tokens of a text, in [0, 1).
         dropout: Fraction dropped after each recurrent layer in training, in [0, 1).
+        votes: Of texts, beside the LSTM each word and each pair of neighbouring words
+            votes for the classes, a linear model whose logits are added (Cheng et al.
+            2016, arXiv:1606.07792). Pairs share so many rows of a table, by a hash
+            (Joulin et al. 2016, arXiv:1607.01759, section 2.1). 0: no votes. All start
+            at 0; `word_rarity` and `pair_rarity` weigh them, and are 1 until
+            `data.rarities` of the training texts are put there.
 
     Returns:
         A model from (batch, *input_shape) to logits (batch, classes); without the head,
@@ -133,7 +144,52 @@ def lstm(
         return keras.Model(inputs, x, name="lstm")
     x = layers.Dropout(dropout, name=f"dropout{len(units)}")(x)
     logits = layers.Dense(classes, name="logits")(x)
+    if votes and padding is not None:
+        logits = ops.cast(logits, "float32") + _votes(
+            inputs, classes, vocabulary_size=vocabulary_size, pairs=votes
+        )
     return keras.Model(inputs, logits, name="lstm")
+
+
+def pair_numbers(first: Any, second: Any, pairs: int) -> Any:
+    """Return the numbers, from 1 to `pairs`, of tokens and those that follow them.
+
+    The factors are primes, which keep the products within 31 bits.
+    """
+    return (first % 46_337 * 40_009 + second) % pairs + 1
+
+
+def _votes(
+    tokens: keras.KerasTensor, classes: int, *, vocabulary_size: int, pairs: int
+) -> keras.KerasTensor:
+    """Return logits (batch, classes) of a linear model over words and pairs of words.
+
+    A text is one vector of length 1 with the rarity of each word and pair in it,
+    however often they stand there: TF-IDF without the TF.
+    """
+    following = ops.pad(tokens[:, 1:], ((0, 0), (0, 1)))
+    pair = pair_numbers(tokens, following, pairs)
+    sums, squares = [], []
+    for name, numbers, rows in (
+        ("word", tokens, vocabulary_size),
+        ("pair", ops.where(following > 0, pair, 0), pairs + 1),
+    ):
+        # Sorted, equal ones are neighbours, and the padding is their beginning.
+        numbers = ops.sort(numbers, axis=1)
+        before = ops.pad(numbers[:, :-1], ((0, 0), (1, 0)))
+        is_first = ops.expand_dims(ops.not_equal(numbers, before), axis=-1)
+        table = functools.partial(layers.Embedding, rows, dtype="float32")
+        rarity = table(
+            1, embeddings_initializer="ones", trainable=False, name=f"{name}_rarity"
+        )(numbers)
+        votes = table(classes, embeddings_initializer="zeros", name=f"{name}_votes")(
+            numbers
+        )
+        rarity = ops.where(is_first, rarity, 0.0)
+        sums.append(ops.sum(rarity * votes, axis=1))
+        squares.append(ops.sum(rarity * rarity, axis=1))
+    length = ops.sqrt(ops.maximum(sum(squares), 1e-6))
+    return _VOTE * sum(sums) / length
 
 
 class _Padding:

@@ -22,7 +22,10 @@ _STORY = (
     *("recipe.toml", "environment.json", "status.json", "history.csv"),
     *("tokenizer.json", "splits.json"),
 )
-_RESULTS = ("metrics.json", identity.FILE, "exports.json", "report.html")
+_RESULTS = (
+    *("metrics.json", identity.FILE, "exports.json", "report.html"),
+    *("last", "averaged"),
+)
 
 
 def keep(run: Run) -> list[str]:

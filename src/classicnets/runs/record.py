@@ -122,7 +122,7 @@ def rows(run: Run, *, shared: bool = False) -> list[Row]:
     common = {
         "recipe": name,
         "seed": str(recipe.seed),
-        "differs": _differences(name, recipe),
+        "differs": _differences(name, recipe, run.environment.get("train_examples", 0)),
         "backend": _joined(_backend(place) for place in places),
         "precision": recipe.precision.removeprefix("mixed_"),
         "machine": _joined(_machine(place) for place in places) + ", shared" * shared,
@@ -220,11 +220,15 @@ def _places(run: Run) -> list[dict[str, Any]]:
     return [environment, *(place for place in resumed if isinstance(place, dict))]
 
 
-def _differences(name: str, recipe: Recipe) -> str:
+def _differences(name: str, recipe: Recipe, examples: int) -> str:
     """Return what is not as in the shipped recipe, as `--set` takes it."""
     if name not in recipes.names():
         return ""
-    was, now = (_flat(r) for r in (recipes.load(name), recipe))
+    shipped = recipes.load(name)
+    if examples:  # what follows from them is no difference
+        shipped, _ = recipes.fit(shipped, examples)
+    same_length = recipes.adapt(shipped, {"epochs": recipe.epochs})
+    was, now = _flat(same_length) | {"epochs": shipped.epochs}, _flat(recipe)
     changed = [key for key in {**was, **now} if was.get(key) != now.get(key)]
     return " ".join(f"{key}={_typed(now.get(key))}" for key in changed)
 

@@ -10,6 +10,7 @@
         model.keras         the trained network; takes raw pixels, or tokens
         encoder.keras, decoder.keras, generator.keras, critic.keras: its parts, where
                             it has some; those that make images make uint8 pixels
+        last/, averaged/    with averaging: the same files of the weights not chosen
         identity.json       the digests of these files, to know them by; see `identity`
         model.onnx and the like: what `export` wrote for other programs
         exports.json        of which network and data each of them is
@@ -269,11 +270,20 @@ class Run:
         values = {k: v for k, v in row.items() if k != "epoch" and v is not None}
         tensorboard.write_scalars(self._event_file, values, step)
 
-    def save_model(self, name: str, model: "keras.Model") -> None:
-        """Write NAME.keras, and its digest."""
-        path = self.path / f"{name}.keras"
+    def save_model(self, name: str, model: "keras.Model", folder: str = "") -> None:
+        """Write NAME.keras, and its digest.
+
+        Args:
+            name: A part of the run's kind.
+            model: That takes raw inputs.
+            folder: `last` or `averaged` for the weights that are not the run's.
+        """
+        path = self.path / folder / f"{name}.keras"
+        path.parent.mkdir(exist_ok=True)
         with files.replacing(path) as temporary:
             model.save(temporary)
+        if folder:
+            return
         networks = self.identity.get("networks", {}) | {name: identity.digest(path)}
         self.save_json(identity.FILE, self._identity_now() | {"networks": networks})
 

@@ -48,6 +48,16 @@ class Averages:
         self.variables, self.values = [], []
 
     @contextlib.contextmanager
+    def unused(self) -> Iterator[None]:
+        """Let `in_use` change nothing while the context lasts."""
+        averages = self.variables, self.values
+        self.clear()
+        try:
+            yield
+        finally:
+            self.variables, self.values = averages
+
+    @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """Put the averages into the network while the context lasts."""
         values = [ops.convert_to_numpy(v).copy() for v in self.variables]

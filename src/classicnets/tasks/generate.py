@@ -16,7 +16,7 @@ from classicnets.recipe import Recipe
 from classicnets.streams import Stream
 from classicnets.tasks import plain
 from classicnets.tasks.averages import Averages
-from classicnets.tasks.judging import ImageJudge
+from classicnets.tasks.judging import LEAST, ImageJudge
 from classicnets.tasks.pixels import Pixels
 
 SAMPLES = 64  # in a picture
@@ -185,7 +185,12 @@ class Generate:
     # -- judging -------------------------------------------------------------
 
     def validate(self, epoch: int) -> dict[str, float | None]:
-        """Return the KID to validation images, or None between pictures."""
+        """Return the KID to validation images, or None between pictures.
+
+        Fewer than 4 of them have none.
+        """
+        if len(self.splits.validation) < LEAST:
+            return {"kid": None}
         if (epoch + 1) % self.recipe.sample_epochs and epoch + 1 < self.recipe.epochs:
             return {"kid": None}
         return {"kid": self._judge.kid(self.sample(self._judge.count, Stream.SCORES))}

@@ -21,6 +21,8 @@ from classicnets.tasks.features import (
     inception_features,
 )
 
+LEAST = 4  # images of each kind, for FID and KID
+
 
 class ImageJudge:
     """Compares generated images to the same real ones.

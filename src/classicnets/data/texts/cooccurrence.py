@@ -37,7 +37,7 @@ def word_vectors(train: Examples, vocabulary_size: int, size: int) -> np.ndarray
     """
     from sklearn.utils.extmath import randomized_svd
 
-    information = _mutual_information(_near(*_running(train), vocabulary_size))
+    information = _mutual_information(_near(*running(train), vocabulary_size))
     vectors = np.zeros((vocabulary_size, size), np.float32)
     if not information.nnz:  # texts of one word
         return vectors
@@ -46,7 +46,7 @@ def word_vectors(train: Examples, vocabulary_size: int, size: int) -> np.ndarray
     return vectors * (_SIZE / np.sqrt(np.mean(vectors**2)))
 
 
-def _running(train: Examples) -> tuple[np.ndarray, np.ndarray]:
+def running(train: Examples) -> tuple[np.ndarray, np.ndarray]:
     """Return the tokens of all texts, one after another, and the text of each."""
     if train.all_tokens:
         tokens, offsets = train.all_tokens
