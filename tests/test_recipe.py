@@ -91,14 +91,14 @@ OTHER = {
     "progressive_sizes": [[0, 16]], "beta": 3.0, "beta_warmup_epochs": 1.0,
     "binarize": True, "critic_steps": 5, "penalty": 1.0, "clip": 0.1,
     "critic_learning_rate": 0.2, "sample_epochs": 9, "label_smoothing": 0.1,
-    "early_stopping": 3,
+    "early_stopping": 3, "rival": False,
 }  # fmt: skip
 TEXTS = {
     *("vocabulary_size", "skip_top", "max_tokens", "keep_tokens", "random_windows"),
     *("word_vectors", "text_column", "label_column"),
 }
 LABELS = {
-    *("weights", "freeze", "normalize", "label_smoothing"),
+    *("weights", "freeze", "normalize", "label_smoothing", "rival"),
     *("cutout", "mixup", "cutmix", "progressive_sizes"),
 }
 IMAGES = {"image_size", "channels", "resize", "crop_padding", "flip"}

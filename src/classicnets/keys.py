@@ -176,6 +176,9 @@ class Recipe:
     early_stopping: int = _key(0, kinds=(CLASSIFIER, AUTOENCODER, VAE))
     # epochs without a better validation score
 
+    # Judging.
+    rival: bool = _of_classifiers(True)  # a plain method's score on the same splits
+
     # Computing.
     precision: str = _key(
         "float32", choices=("float32", "mixed_bfloat16", "mixed_float16")

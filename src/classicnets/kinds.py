@@ -90,7 +90,7 @@ class Kind:
         return "encoder" in self.parts
 
 
-SHARES = ("accuracy", "top1", "top5", "f1", "auc")  # scores in 0..1
+SHARES = ("accuracy", "top1", "top5", "f1", "auc", "rival")  # scores in 0..1
 
 _LEARNING_RATE = Chart("Learning rate", {"learning rate": "learning_rate"}, best=max)
 _LOSS = Chart(

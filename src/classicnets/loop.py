@@ -12,7 +12,7 @@ from classicnets import engine, kinds
 from classicnets import recipe as recipes
 from classicnets.data import Splits
 from classicnets.errors import RunError, Stopped, UserError
-from classicnets.inference import evaluation, sampling
+from classicnets.inference import evaluation, rival, sampling
 from classicnets.optimization import learning_rates
 from classicnets.recipe import Recipe
 from classicnets.reports import report
@@ -303,12 +303,14 @@ class Loop:
         """Save the networks and judge them on the validation split."""
         outcome = self._save_networks()
         sampling.write_pictures(self.run, self.splits)
-        evaluation.evaluate(self.run, "validation", splits=self.splits)
+        metrics = evaluation.evaluate(self.run, "validation", splits=self.splits)
         seconds = self._seconds()
         self.run.set_status(
             "finished", epoch=self.epoch, best=self.best, seconds=seconds
         )
         self.bar.say(f"{outcome}{seconds:.0f} s; report {report.write(self.run)}")
+        if line := rival.advice(self.run, metrics):
+            self.bar.say(line)
 
     def _save_networks(self) -> str:
         """Save the networks of the best epoch, or of the last; say which.

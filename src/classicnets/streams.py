@@ -38,6 +38,7 @@ class Stream(enum.IntEnum):
     BINARY = 0x62696E61_00000000  # pixels of static binarization
     SUBSET = 0x73756273_00000000  # of KID
     FLOOR = 0x666C6F6F_00000000  # real images in the place of generated ones
+    RIVAL = 0x72697661_00000000  # the training examples of a plain rival
 
 
 def words(count: int, seed: int, stream: int) -> np.ndarray:

@@ -66,7 +66,7 @@ def evaluate(
     """Judge a RUN's model on every example of a split."""
     opened = open_run(run)
     start_backend()
-    from classicnets.inference import evaluation
+    from classicnets.inference import evaluation, rival
     from classicnets.reports import report
 
     metrics = evaluation.evaluate(opened, split, data=data, allow_changed=allow_changed)
@@ -81,6 +81,8 @@ def evaluate(
             echo(f"{key:{width}}{value}")
         elif isinstance(value, float):
             echo(f"{key:{width}}{value:.4f}")
+    if plain := metrics.get("rival"):
+        echo(f"{'rival':{width}}{plain['top1']:.4f}  {rival.in_words(plain)}")
 
 
 @click.command()

@@ -10,7 +10,7 @@ from scipy.special import softmax
 from classicnets import kinds
 from classicnets.data import Examples, Splits
 from classicnets.errors import UserError
-from classicnets.inference import sampling
+from classicnets.inference import rival, sampling
 from classicnets.inference.predicting import load_data, logits
 from classicnets.runs import identity
 from classicnets.runs.run import Run
@@ -50,6 +50,7 @@ def evaluate(
         what `scores.judge` returns, and `by_length` for texts; of an autoencoder or a
         VAE what `Bounds.judge` returns; of a GAN what `ImageJudge.judge` does: as many
         images are generated as the split has, 10,000 at most. Also in metrics.json.
+        `rival` is what `rival.measure` returns: of a classifier's validation and test.
 
     Raises:
         UserError: If there is no such split, no model yet, or the data do not fit.
@@ -64,6 +65,10 @@ def evaluate(
     metrics, samples = judge(run, split, splits, examples)
     metrics |= {"seconds": time.monotonic() - started, "model": model}
     metrics["data"] = splits.fingerprint
+    # Of what it has learned from, or of other data, a rival's score says nothing.
+    recipe, is_own = run.recipe, data is None and split != "train"
+    if is_own and recipe.rival and recipe.kind.labelled:
+        metrics["rival"] = rival.measure(splits, examples, recipe.split_seed)
     if data is None:
         if lines := identity.data_differences(run.environment, splits):
             kept = ["files of before keep their splits"] if run.files else []

@@ -200,5 +200,6 @@ def _row(number: int, run: Run, *, metrics: Mapping[str, Any]) -> dict[str, Any]
             if key in (*kind.scores, *kind.further_scores)
             and isinstance(value, int | float)
             and math.isfinite(value)
-        },
+        }
+        | ({"rival": metrics["rival"]["top1"]} if "rival" in metrics else {}),
     }

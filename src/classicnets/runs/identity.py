@@ -27,7 +27,7 @@ SHOWN = 12  # digits of a digest, where people read it
 # of them: what they are, their fingerprint says.
 HARMLESS = (
     *("epochs", "early_stopping", "sample_epochs", "evaluation_batch_size"),
-    *("checkpoint_minutes", "checkpoint_steps", "data"),
+    *("checkpoint_minutes", "checkpoint_steps", "data", "rival"),
 )
 
 

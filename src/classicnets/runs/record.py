@@ -74,6 +74,7 @@ ANCHORS: dict[tuple[str, str], tuple[float, str]] = {
 _NOT_DIFFERENT = (
     *("seed", "precision", "checkpoint_minutes", "checkpoint_steps"),
     *("evaluation_batch_size", "steps_per_call", "sample_epochs", "deterministic"),
+    "rival",
 )
 
 Row = dict[str, str]
