@@ -99,9 +99,13 @@ def advice(run: Run, metrics: Mapping[str, Any]) -> str:
     if not rival or metrics["top1"] >= rival["top1"]:
         return ""
     recipe = "photos" if run.tokenizer is None else "texts"
-    tries = [f"classicnets resume {run.typed_path} --set epochs={2 * run.recipe.epochs}"]
+    tries = [
+        f"classicnets resume {run.typed_path} --set epochs={2 * run.recipe.epochs}"
+    ]
     if not run.name.startswith(f"{recipe}-"):
-        command = shlex.join(["classicnets", "train", recipe, "--data", run.recipe.data])
+        command = shlex.join(
+            ["classicnets", "train", recipe, "--data", run.recipe.data]
+        )
         tries.insert(0, command)
     return (
         f"a plain rival is better on the validation split: {in_words(rival)} has"
@@ -212,7 +216,9 @@ def _count(words: Words, numbers: Mapping[str, int], terms: np.ndarray) -> Any:
     is_known = terms[place] == all_terms
     cells = (rows[is_known], place[is_known])
     shape = (len(words.offsets) - 1, len(terms))
-    return csr_matrix((np.ones(len(cells[0])), cells), shape)  # adds what is there twice
+    return csr_matrix(
+        (np.ones(len(cells[0])), cells), shape
+    )  # adds what is there twice
 
 
 def _terms(words: Words, numbers: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
