@@ -35,7 +35,7 @@ def splits(train, validation, test, names=("a", "b")):
 
 
 def best_of(strengths, model, parts, labels):
-    """Return the first C with the best score of the second part, and that of the third."""
+    """Return the first C that is best on the second part, and its score on the third."""
     scores = []
     for strength in strengths:
         model.set_params(logisticregression__C=strength)
@@ -86,7 +86,7 @@ def test_of_texts_it_is_what_scikit_learn_makes_of_words_and_pairs():
 
 
 def test_only_the_most_frequent_terms_are_kept():
-    made, labels = texts(100)
+    made, _ = texts(100)
     words = split_words(word_rules(), made)
     numbers = {name: number for number, name in enumerate(words.names)}
     by_hand = TfidfVectorizer(
