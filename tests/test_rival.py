@@ -35,7 +35,7 @@ def splits(train, validation, test, names=("a", "b")):
 
 
 def best_of(strengths, model, parts, labels):
-    """Return the first C that is best on the second part, and its score on the third."""
+    """Return the C that is best on the second part, and the score of the third."""
     scores = []
     for strength in strengths:
         model.set_params(logisticregression__C=strength)
