@@ -316,15 +316,16 @@ def _slow_precision(recipe: Recipe, device: str, *, flags: Sequence[str]) -> lis
 
 
 def _start_from_texts(network: Any, recipe: Recipe, splits: data.Splits) -> None:
-    """Put into an LSTM what the training texts say without a label."""
+    """Put into an LSTM what the training texts say before it is trained."""
     if recipe.word_vectors:
         table = network.get_layer("embedding").embeddings
         table.assign(data.word_vectors(splits.train, *table.shape))
     if pairs := recipe.network_options.get("votes"):
-        words = network.get_layer("word_rarity").embeddings
-        tables = data.rarities(splits.train, words.shape[0], pairs)
+        words = network.get_layer("word_ratios").embeddings
+        classes = len(splits.class_names)
+        tables = data.log_count_ratios(splits.train, classes, words.shape[0], pairs)
         words.assign(tables[0])
-        network.get_layer("pair_rarity").embeddings.assign(tables[1])
+        network.get_layer("pair_ratios").embeddings.assign(tables[1])
 
 
 def _network(recipe: Recipe, splits: data.Splits) -> Any:

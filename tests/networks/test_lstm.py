@@ -52,13 +52,13 @@ def test_every_token_counts_and_its_place_too(bidirectional):
 
 
 def with_votes(**options):
-    """A small LSTM whose words and pairs vote, by random rarities and votes."""
+    """A small LSTM whose words and pairs vote, by random ratios and votes."""
     network = small(votes=997, **options)
     random = np.random.default_rng(2)
     for name in ("word", "pair"):
-        for part in ("rarity", "votes"):
+        for part in ("ratios", "votes"):
             table = network.get_layer(f"{name}_{part}").embeddings
-            table.assign(random.uniform(0.5, 2.0, table.shape))
+            table.assign(random.uniform(-1.0, 1.0, table.shape))
     return network
 
 
@@ -71,10 +71,10 @@ def test_padding_changes_no_vote():
 def test_votes_are_those_of_a_linear_model_over_words_and_pairs():
     """Written out word by word: each once, however often it stands there."""
     network = with_votes()
-    rarity, votes, pair_rarity, pair_votes = (
+    ratios, votes, pair_ratios, pair_votes = (
         keras.ops.convert_to_numpy(network.get_layer(f"{name}_{part}").embeddings)
         for name in ("word", "pair")
-        for part in ("rarity", "votes")
+        for part in ("ratios", "votes")
     )
     tokens = texts()
     tokens[0, 4:6] = tokens[0, 0:2]  # two words again, and their pair
@@ -84,11 +84,10 @@ def test_votes_are_those_of_a_linear_model_over_words_and_pairs():
         words = sorted(set(text.tolist()))
         numbers = pair_numbers(text[:-1], text[1:], 997)
         pairs = sorted(set(numbers.tolist()))
-        total = (rarity[words] * votes[words]).sum(axis=0)
-        total += (pair_rarity[pairs] * pair_votes[pairs]).sum(axis=0)
-        square = (rarity[words] ** 2).sum() + (pair_rarity[pairs] ** 2).sum()
-        expected = 3.0 * total / np.sqrt(square)
-        np.testing.assert_allclose(from_votes[row], expected, atol=1e-5)
+        total = (ratios[words] * votes[words]).sum(axis=0)
+        total += (pair_ratios[pairs] * pair_votes[pairs]).sum(axis=0)
+        expected = 15.0 * total / np.sqrt(len(words) + len(pairs))
+        np.testing.assert_allclose(from_votes[row], expected, atol=1e-4)
 
 
 def test_votes_start_at_nothing():

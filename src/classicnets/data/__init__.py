@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from classicnets.data.options import from_recipe as from_recipe
     from classicnets.data.reading import read_text as read_text
     from classicnets.data.texts.cooccurrence import word_vectors as word_vectors
-    from classicnets.data.texts.rarity import rarities as rarities
+    from classicnets.data.texts.ratios import log_count_ratios as log_count_ratios
     from classicnets.data.texts.vocabulary import encode as encode
     from classicnets.data.texts.vocabulary import load_tokenizer as load_tokenizer
 
@@ -43,8 +43,8 @@ _HOME = {
     "from_recipe": "options",
     "load": "loading",
     "load_tokenizer": "texts.vocabulary",
+    "log_count_ratios": "texts.ratios",
     "prepare": "loading",
-    "rarities": "texts.rarity",
     "read_image": "images.decoding",
     "read_text": "reading",
     "splitter_name": "folds",

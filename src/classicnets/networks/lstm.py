@@ -12,7 +12,7 @@ from keras import layers, ops
 POOLINGS = ("last", "mean", "max")
 
 # Adam's steps are alike for all weights, and a vote is a small part of its logit.
-_VOTE = 3.0
+_VOTE = 15.0
 
 
 def lstm_step(
@@ -86,8 +86,9 @@ def lstm(
             votes for the classes, a linear model whose logits are added (Cheng et al.
             2016, arXiv:1606.07792). Pairs share so many rows of a table, by a hash
             (Joulin et al. 2016, arXiv:1607.01759, section 2.1). 0: no votes. All start
-            at 0; `word_rarity` and `pair_rarity` weigh them, and are 1 until
-            `data.rarities` of the training texts are put there.
+            at 0; `word_ratios` and `pair_ratios` weigh them, and are 1 until
+            `data.log_count_ratios` of the training texts are put there (Wang & Manning
+            2012, Baselines and Bigrams).
 
     Returns:
         A model from (batch, *input_shape) to logits (batch, classes); without the head,
@@ -164,12 +165,13 @@ def _votes(
 ) -> keras.KerasTensor:
     """Return logits (batch, classes) of a linear model over words and pairs of words.
 
-    A text is one vector of length 1 with the rarity of each word and pair in it,
-    however often they stand there: TF-IDF without the TF.
+    A word or pair counts once, however often it stands in a text, by its ratio for a
+    class times the vote that is learned; their sum is divided by the root of their
+    number.
     """
     following = ops.pad(tokens[:, 1:], ((0, 0), (0, 1)))
     pair = pair_numbers(tokens, following, pairs)
-    sums, squares = [], []
+    sums, counts = [], []
     for name, numbers, rows in (
         ("word", tokens, vocabulary_size),
         ("pair", ops.where(following > 0, pair, 0), pairs + 1),
@@ -177,19 +179,13 @@ def _votes(
         # Sorted, equal ones are neighbours, and the padding is their beginning.
         numbers = ops.sort(numbers, axis=1)
         before = ops.pad(numbers[:, :-1], ((0, 0), (1, 0)))
-        is_first = ops.expand_dims(ops.not_equal(numbers, before), axis=-1)
-        table = functools.partial(layers.Embedding, rows, dtype="float32")
-        rarity = table(
-            1, embeddings_initializer="ones", trainable=False, name=f"{name}_rarity"
-        )(numbers)
-        votes = table(classes, embeddings_initializer="zeros", name=f"{name}_votes")(
-            numbers
-        )
-        rarity = ops.where(is_first, rarity, 0.0)
-        sums.append(ops.sum(rarity * votes, axis=1))
-        squares.append(ops.sum(rarity * rarity, axis=1))
-    length = ops.sqrt(ops.maximum(sum(squares), 1e-6))
-    return _VOTE * sum(sums) / length
+        is_first = ops.cast(ops.not_equal(numbers, before), "float32")
+        table = functools.partial(layers.Embedding, rows, classes, dtype="float32")
+        votes = table("zeros", name=f"{name}_votes")(numbers)
+        ratios = table("ones", name=f"{name}_ratios", trainable=False)(numbers)
+        sums.append(ops.sum(votes * ratios * is_first[..., None], axis=1))
+        counts.append(ops.sum(is_first, axis=1, keepdims=True))
+    return _VOTE * sum(sums) / ops.sqrt(ops.maximum(sum(counts), 1.0))
 
 
 class _Padding:
