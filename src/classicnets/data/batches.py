@@ -1,12 +1,13 @@
 """Examples in batches of one size, through a function."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from classicnets.data.examples import Rows
 
-LENGTHS = 4  # that batches may have: a step is compiled for each
+LENGTHS = 2  # of batches, from one length to its half: a step is compiled for each
 
 
 def in_batches(
@@ -37,7 +38,7 @@ def lengths(tokens: np.ndarray | Rows) -> np.ndarray:
 
 
 def trim(tokens: np.ndarray) -> np.ndarray:
-    """Cut padding that all of (batch, max_tokens) share, to one of `LENGTHS`."""
-    longest, maximum = int(lengths(tokens).max()), tokens.shape[1]
-    parts = -(-longest * LENGTHS // maximum)  # rounded up
-    return tokens[:, : max(1, -(-parts * maximum // LENGTHS))]
+    """Cut padding that all of (batch, max_tokens) share, to a length of few."""
+    longest, maximum = max(int(lengths(tokens).max()), 1), tokens.shape[1]
+    halvings = math.floor(LENGTHS * math.log2(maximum / longest)) / LENGTHS
+    return tokens[:, : max(math.ceil(maximum / 2**halvings), longest)]
