@@ -31,7 +31,9 @@ def list_() -> None:
     echo("\nrecipes")
     for name in recipe.names():
         loaded = recipe.load(name)
-        echo(f"  {name:24}{loaded.network} on {loaded.data}, {loaded.epochs} epochs")
+        most = "at most " if loaded.examples_seen else ""
+        on, epochs = loaded.data or "your own data", f"{most}{loaded.epochs} epochs"
+        echo(f"  {name:24}{loaded.network} on {on}, {epochs}")
     echo("\ndata sets")
     for name, dataset in DATASETS.items():
         echo(f"  {name:14}{dataset.title}")

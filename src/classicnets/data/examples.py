@@ -127,9 +127,10 @@ class Splits:
     @property
     def kind(self) -> str:
         """What the inputs are, in words."""
-        shape = self.train.inputs.shape
+        shape, lengths = self.train.inputs.shape, self.train.lengths
         if self.inputs == TEXTS:
-            return f"texts of up to {shape[1]} tokens"
+            median = f"{np.median(lengths):.0f} words, " if lengths is not None else ""
+            return f"texts ({median}at most {shape[1]:,} read)"
         return f"images of {'x'.join(map(str, shape[1:]))}"
 
 

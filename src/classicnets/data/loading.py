@@ -50,6 +50,8 @@ def load(
 
 def _open(name: str, options: Options) -> Source:
     """Open what has this name, by what it is."""
+    if not name:
+        raise UserError("the recipe is for data of your own: --data FOLDER, or a file.")
     if name in DATASETS:
         return _open_named(name, options)
     path = _place(name)

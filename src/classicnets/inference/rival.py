@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from classicnets import recipe as recipes
 from classicnets.data import Examples, Splits
 from classicnets.data.images.decoding import resize_array
 from classicnets.data.splitting import take
@@ -30,6 +31,8 @@ _MOST_WEIGHTS = 2_000_000  # the optimizer keeps 20 of their size in float64
 _STRENGTHS = {"images": (0.01, 0.1, 1.0), "texts": (1.0, 3.0, 10.0, 30.0, 100.0)}
 _ITERATIONS = {"images": 30, "texts": 100}  # of the optimizer, at most
 _PRODUCTS = 3_000_000_000  # of a value and a weight, in all iterations
+# By these a recipe for own data is recognised.
+_OF_A_RECIPE = ("network", "network_options", "optimizer", "learning_rate")
 _BLOCK = 1_000  # examples made into features at a time
 
 # From examples to a row of numbers each, dense or sparse.
@@ -98,15 +101,14 @@ def advice(run: Run, metrics: Mapping[str, Any]) -> str:
     rival = metrics.get("rival")
     if not rival or metrics["top1"] >= rival["top1"]:
         return ""
-    recipe = "photos" if run.tokenizer is None else "texts"
+    name = "photos" if run.tokenizer is None else "texts"
     tries = [
         f"classicnets resume {run.typed_path} --set epochs={2 * run.recipe.epochs}"
     ]
-    if not run.name.startswith(f"{recipe}-"):
-        command = shlex.join(
-            ["classicnets", "train", recipe, "--data", run.recipe.data]
-        )
-        tries.insert(0, command)
+    own = recipes.load(name)
+    if any(getattr(run.recipe, key) != getattr(own, key) for key in _OF_A_RECIPE):
+        command = ["classicnets", "train", name, "--data", run.recipe.data]
+        tries.insert(0, shlex.join(command))
     return (
         f"a plain rival is better on the validation split: {in_words(rival)} has"
         f" {rival['top1']:.2%} right, this network {metrics['top1']:.2%}. Try"
@@ -216,9 +218,8 @@ def _count(words: Words, numbers: Mapping[str, int], terms: np.ndarray) -> Any:
     is_known = terms[place] == all_terms
     cells = (rows[is_known], place[is_known])
     shape = (len(words.offsets) - 1, len(terms))
-    return csr_matrix(
-        (np.ones(len(cells[0])), cells), shape
-    )  # adds what is there twice
+    # It adds up what is there twice.
+    return csr_matrix((np.ones(len(cells[0])), cells), shape)
 
 
 def _terms(words: Words, numbers: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
