@@ -16,6 +16,7 @@ from classicnets.inference import evaluation, rival, sampling
 from classicnets.optimization import learning_rates
 from classicnets.recipe import Recipe
 from classicnets.reports import report
+from classicnets.reports.stands_out import stands_out
 from classicnets.runs import checkpoint
 from classicnets.runs.checkpoint import Checkpoints
 from classicnets.runs.run import Run
@@ -23,6 +24,7 @@ from classicnets.tasks import Task
 from classicnets.terminal import Bar, Watch
 
 _NAMED_ROWS = 8  # of the examples of a step that went wrong
+_NAMED_CLASSES, _NAME_LENGTH = 12, 30  # a line of an ordinary terminal, about
 
 
 class Loop:
@@ -144,12 +146,15 @@ class Loop:
         self.bar = Bar(steps, self.step_size, step=self.step, is_visible=verbose)
         variables = self.task.network.trainable_variables
         parameters = sum(math.prod(variable.shape) for variable in variables)
-        classes = f", {len(splits.class_names)} classes" * recipe.kind.labelled
+        names = splits.class_names if recipe.kind.labelled else ()
+        classes = f", {len(names)} classes" if names else ""
         self.bar.say(
             f"{recipe.network} with {parameters:,} trained parameters"
             f" on {splits.name}: {len(splits.train):,} {splits.kind} to train on,"
             f" {len(splits.validation):,} to validate{classes}"
         )
+        if names:
+            self.bar.say(f"classes: {_short(names)}")
         self.bar.say(
             f"{keras.backend.backend()} on {engine.device()},"
             f" {recipe.precision}; run folder {self.run.path}"
@@ -309,6 +314,8 @@ class Loop:
             "finished", epoch=self.epoch, best=self.best, seconds=seconds
         )
         self.bar.say(f"{outcome}{seconds:.0f} s; report {report.write(self.run)}")
+        for finding in stands_out(self.run):
+            self.bar.say(f"stands out: {finding}")
         if line := rival.advice(self.run, metrics):
             self.bar.say(line)
 
@@ -359,6 +366,13 @@ class Loop:
     def _save_models(self, folder: str) -> None:
         for name, model in self.task.plain_models().items():
             self.run.save_model(name, model, folder)
+
+
+def _short(names: Sequence[str]) -> str:
+    """Return the names of classes on a line, the first ones if they are many."""
+    shown = [name[:_NAME_LENGTH] for name in names[:_NAMED_CLASSES]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
 
 
 def _score(key: str, value: float) -> str:

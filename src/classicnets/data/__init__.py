@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from classicnets.data.catalogue import DATASETS as DATASETS
     from classicnets.data.catalogue import Dataset as Dataset
+    from classicnets.data.copies import count_copies as count_copies
     from classicnets.data.examples import Examples as Examples
     from classicnets.data.examples import Rows as Rows
     from classicnets.data.examples import Splits as Splits
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from classicnets.data.texts.ratios import log_count_ratios as log_count_ratios
     from classicnets.data.texts.vocabulary import encode as encode
     from classicnets.data.texts.vocabulary import load_tokenizer as load_tokenizer
+    from classicnets.data.texts.vocabulary import unknown_share as unknown_share
 
 # Where each name lives. They are imported when first used: a list of the sets needs no
 # reader of images, tables or texts.
@@ -38,6 +40,7 @@ _HOME = {
     "Options": "options",
     "Rows": "examples",
     "Splits": "examples",
+    "count_copies": "copies",
     "encode": "texts.vocabulary",
     "epoch_order": "examples",
     "from_recipe": "options",
@@ -48,6 +51,7 @@ _HOME = {
     "read_image": "images.decoding",
     "read_text": "reading",
     "splitter_name": "folds",
+    "unknown_share": "texts.vocabulary",
     "word_vectors": "texts.cooccurrence",
 }
 __all__ = list(_HOME)

@@ -22,6 +22,7 @@ from classicnets import kinds, networks
 from classicnets.errors import UserError
 from classicnets.kinds import Chart, Kind
 from classicnets.reports import classify, figures, generative
+from classicnets.reports.stands_out import stands_out
 from classicnets.runs.run import Run
 
 # What values of another kind than the page expects raise, in files that can be read.
@@ -125,6 +126,7 @@ def _content(run: Run) -> dict[str, Any]:
         "metrics": evaluations[split] if split else {},
         "evaluations": evaluations,
         "charts": _charts(history, kind.charts),
+        "findings": stands_out(run),
         "folder": shlex.quote(folder),
         "run_path": folder,
         "train_command": _train_command(run.name, recipe, folder=folder),

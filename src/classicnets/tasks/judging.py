@@ -22,6 +22,7 @@ from classicnets.tasks.features import (
 )
 
 LEAST = 4  # images of each kind, for FID and KID
+_COMPARED = 1_000  # images of each kind, for their variety
 
 
 class ImageJudge:
@@ -81,7 +82,7 @@ class ImageJudge:
             `examples` (generated), `real_examples`, `fid`, `kid`, `kid_deviation` (over
             KID's subsets: 100 of 1000, or of half the smaller set), `fid_floor`,
             `kid_floor`, `floor_examples` (in the place of the generated ones),
-            `features` (their name).
+            `variety` (see there), `features` (their name).
 
         Raises:
             UserError: For arrays that are no such images.
@@ -98,6 +99,7 @@ class ImageJudge:
             "fid_floor": fid(rest, stand_in),
             "kid_floor": _kid_of_halves(rest, stand_in, self.seed)[0],
             "floor_examples": len(stand_in),
+            "variety": variety(real, fake),
             "features": self.name,
         }
 
@@ -185,6 +187,29 @@ def kid(
     return float(np.mean(estimates)), float(np.std(estimates))
 
 
+def variety(real_features: np.ndarray, fake_features: np.ndarray) -> float | None:
+    """Return how far generated images lie apart, compared to real ones.
+
+    The median distance from an image's features to the nearest other one's: that of
+    generated images over that of as many real ones. It is 0 if each is made twice.
+
+    Args:
+        real_features, fake_features: (n, d), n >= 2; the two n may differ.
+
+    Returns:
+        None where real images repeat too, so that there is nothing to compare to.
+
+    Raises:
+        UserError: For other shapes, and for features that are not finite.
+    """
+    sets = _check_features(real_features, fake_features)
+    count = min(_COMPARED, *map(len, sets))
+    # Evenly: a set may be sorted by its classes.
+    rows = [np.linspace(0, len(x) - 1, count).astype(int) for x in sets]
+    real, fake = (_nearest(x[row]) for x, row in zip(sets, rows, strict=True))
+    return float(np.median(fake) / np.median(real)) if np.median(real) else None
+
+
 def binarize(images: np.ndarray | Rows, seed: int) -> np.ndarray:
     """Draw black or white pixels, white with a probability of value / 255.
 
@@ -205,6 +230,16 @@ def binarize(images: np.ndarray | Rows, seed: int) -> np.ndarray:
         words = stream.random_raw(some.size).reshape(some.shape)
         white[first : first + 1000] = 255 * (words % 255 < some)
     return white
+
+
+def _nearest(x: np.ndarray) -> np.ndarray:
+    """Return the distance of each of (n, d) to the nearest other one, (n,)."""
+    squares = np.square(x).sum(axis=1)
+    distances = squares[:, None] + squares - 2.0 * x @ x.T
+    np.fill_diagonal(distances, np.inf)
+    # Of equal ones it is a rounding error of the sums.
+    nearest = distances.min(axis=1)
+    return np.sqrt(np.where(nearest < 1e-9 * squares.max(), 0.0, nearest))
 
 
 def _covariance_root(x: np.ndarray) -> np.ndarray:

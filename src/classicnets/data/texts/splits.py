@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from classicnets.data.copies import count_texts
 from classicnets.data.examples import Examples, Splits
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source, take
-from classicnets.data.texts.vocabulary import build_vocabulary, encode, encode_words
-from classicnets.data.texts.words import UNKNOWN, split_words, word_rules
+from classicnets.data.texts.vocabulary import (
+    build_vocabulary,
+    encode,
+    encode_words,
+    unknown_share,
+)
+from classicnets.data.texts.words import split_words, word_rules
 from classicnets.errors import UserError
 
 if TYPE_CHECKING:
@@ -77,6 +83,10 @@ def encode_splits(raw: Splits, options: Options) -> Splits:
     """
     # After the carving: the vocabulary must know nothing of the validation.
     train, tokenizer = _encoded_train(raw, options)
+    known, validation, test = (
+        [text.strip() for text in _texts(part)]
+        for part in (raw.train, raw.validation, raw.open_test())
+    )
     return replace(
         raw,
         train=train,
@@ -84,12 +94,11 @@ def encode_splits(raw: Splits, options: Options) -> Splits:
         open_test=lambda: _encoded(raw.open_test(), tokenizer, options),
         notes=(
             *raw.notes,
-            *_raw_notes(
-                _texts(raw.train), _texts(raw.validation), _texts(raw.open_test())
-            ),
+            *_raw_notes(known, validation, test),
             *_token_notes(train, tokenizer, options),
         ),
         tokenizer=tokenizer,
+        copies=count_texts(known, {"validation": validation, "test": test}),
     )
 
 
@@ -106,12 +115,11 @@ def number_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def _raw_notes(*splits: Sequence[str]) -> list[str]:
-    """Return notes on the texts of train, validation and test as they are."""
+    """Return notes on the stripped texts of train, validation and test."""
     notes = []
-    stripped = [[text.strip() for text in texts] for texts in splits]
-    if empty := sum(texts.count("") for texts in stripped):
+    if empty := sum(texts.count("") for texts in splits):
         notes.append(f"empty texts: {empty:,}; each becomes one unknown word")
-    train, validation, test = (set(texts) - {""} for texts in stripped)
+    train, validation, test = (set(texts) - {""} for texts in splits)
     shared = {
         "train and validation": len(train & validation),
         "train and test": len(train & test),
@@ -129,8 +137,7 @@ def _token_notes(
     """Return notes on what the encoding left of the training texts."""
     tokens, lengths, most = np.asarray(train.inputs), train.lengths, options.max_tokens
     assert lengths is not None
-    words = np.minimum(lengths, most).sum()
-    unknown = (tokens == tokenizer.token_to_id(UNKNOWN)).sum() / words
+    unknown = unknown_share(tokens, tokenizer)
     notes = [
         f"vocabulary: {tokenizer.get_vocab_size():,} words; {unknown:.1%} of the words "
         "of the training texts are unknown"

@@ -54,6 +54,12 @@ def encode(
     return rows, lengths
 
 
+def unknown_share(tokens: np.ndarray, tokenizer: "Tokenizer") -> float:
+    """Return the share of the tokens (texts, max_tokens) whose words are unknown."""
+    unknown = tokens == tokenizer.token_to_id(UNKNOWN)
+    return float(unknown.sum() / max(np.count_nonzero(tokens), 1))
+
+
 def load_tokenizer(path: str | os.PathLike[str]) -> "Tokenizer":
     """Read the tokenizer.json of a run.
 
