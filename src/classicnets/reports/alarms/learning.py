@@ -5,8 +5,8 @@ from classicnets.reports.alarms.facts import Facts, setting
 
 # Of all that validation gained, an accuracy since chance, what the last tenth of the
 # epochs gained. An exponential curve that gains 0.05 there has 20 % still to come. A
-# learning rate that falls to 0 brings some by itself, so there it takes 0.1. The recipes
-# for the digits gain 0.01 at most.
+# learning rate that falls to 0 brings some by itself, so there it takes 0.1. On the
+# digits the recipes gain 0.01 at most.
 LATE_GAIN, LATE_GAIN_OF_FALLING_RATE = 0.05, 0.1
 # The same of the second half, for reconstructions alone: an accuracy may get a third of
 # its gain from the falling rate. `vae-digits` gains 0.01 there, in 5 epochs 0.4.
@@ -113,9 +113,9 @@ def learned_by_heart(facts: Facts) -> str:
         return ""
     return (
         f"much is learned by heart: {accuracy:.2%} of the training examples are right"
-        f" at the end, of the validation examples {best:.2%} in the best epoch; the loss"
-        f" is {loss:.3g} and {losses[-1]:.3g}; try {' '.join(_regularization(facts))},"
-        " or more training examples"
+        f" at the end, of the validation examples {best:.2%} in the best epoch; the"
+        f" loss is {loss:.3g} and {losses[-1]:.3g};"
+        f" try {' '.join(_regularization(facts))}, or more training examples"
     )
 
 
