@@ -10,6 +10,7 @@ LEAST_EXAMPLES = 5
 DEVIATIONS = 2.0  # of an accuracy on so few examples: chance alone is in them
 LEAST_AREA = 0.6  # of the ROC curve: with unequal classes it tells what accuracy cannot
 BY_HEART = 0.2  # training accuracy above that of the largest class
+WEIGHT_DECAY = 5e-4  # what is tried first
 FEW_STEPS, ENOUGH_STEPS = 300, 1_000  # of a training run
 # IMDb has 0.4 % of its test among its training texts, CIFAR-100 0.1 %, MNIST none. A
 # score may be too high by the share.
@@ -73,15 +74,16 @@ def _largest_class(facts: Facts) -> float | None:
 def _remedy(facts: Facts, largest: float) -> str:
     recipe, last = facts.recipe, facts.history[-1]
     if last.get("accuracy", 0.0) > largest + BY_HEART:
+        decay = max(WEIGHT_DECAY, 5 * recipe.weight_decay)
         return (
             f"of the training examples {last['accuracy']:.2%} are right: see that the"
-            f" labels are, or try {setting('weight_decay', 5e-4)}"
+            f" labels are, or try {setting('weight_decay', decay)}"
         )
     if facts.steps and facts.steps * facts.epochs < FEW_STEPS:
         epochs = max(2 * recipe.epochs, math.ceil(ENOUGH_STEPS / facts.steps))
         return f"try {setting('epochs', epochs)}"
-    usual = 0.1 if recipe.optimizer == "sgd" else 1e-3
-    return f"try {setting('learning_rate', recipe.learning_rate / 10 or usual)}"
+    usual, rate = 0.1 if recipe.optimizer == "sgd" else 1e-3, recipe.learning_rate
+    return f"try {setting('learning_rate', usual if rate < usual / 10 else rate / 10)}"
 
 
 def copied(facts: Facts) -> str:
