@@ -84,7 +84,7 @@ def test_a_class_is_never_predicted_and_the_page_and_the_output_say_so(
     (line,) = stands_out(run)
     assert line == (
         "class 'cat' is never predicted, though 6 of 60 validation examples are of it;"
-        " try --set epochs=12, or more examples of it"
+        " try --set epochs=28, or more examples of it"
     )
     assert f"stands out: {line}\n" in capsys.readouterr().err
     page = Page((run.path / "report.html").read_text(encoding="utf-8"))
@@ -103,7 +103,7 @@ def test_training_ends_while_it_improves_at_its_peak_with_long_averages(tmp_path
     assert improving == (
         "validation top1 was still improving when training ended: from"
         f" {max(scores[:2]):.2%} to {scores[2]:.2%} in the last epoch;"
-        " try --set epochs=6"
+        " try --set epochs=28"
     )
     assert peak == (
         "training ended at its highest learning rate, 0.02: warmup_epochs is 3 of 3"
@@ -204,7 +204,7 @@ def test_five_epochs_are_too_few_for_a_vae(tmp_path):
     assert line == (
         "validation loss was still improving when training ended: from"
         f" {min(losses[:2]):.4g} to {min(losses):.4g} in the last 3 of 5 epochs;"
-        " try --set epochs=10"
+        " try --set epochs=15"
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from classicnets.reports.alarms.facts import Facts, names, setting
+from classicnets.reports.alarms.facts import ENOUGH_STEPS, Facts, names, setting
 
 # Of a class. With five, a class that is recognised half the time is named at least once
 # in 97 of 100 validation splits.
@@ -11,7 +11,6 @@ DEVIATIONS = 2.0  # of an accuracy on so few examples: chance alone is in them
 LEAST_AREA = 0.6  # of the ROC curve: with unequal classes it tells what accuracy cannot
 BY_HEART = 0.2  # training accuracy above that of the largest class
 WEIGHT_DECAY = 5e-4  # what is tried first
-FEW_STEPS, ENOUGH_STEPS = 300, 1_000  # of a training run
 # IMDb has 0.4 % of its test among its training texts, CIFAR-100 0.1 %, MNIST none. A
 # score may be too high by the share.
 MOST_COPIES = 0.01
@@ -38,7 +37,7 @@ def never_predicted(facts: Facts) -> str:
         subject, them = f"{len(missed)} of {len(classes)} classes ({which}) are", "them"
     return (
         f"{subject} never predicted, though {count:,} of {sum(examples):,} validation"
-        f" examples are of {them}; try {setting('epochs', 2 * facts.recipe.epochs)},"
+        f" examples are of {them}; try {setting('epochs', facts.more_epochs)},"
         f" or more examples of {them}"
     )
 
@@ -79,9 +78,8 @@ def _remedy(facts: Facts, largest: float) -> str:
             f"of the training examples {last['accuracy']:.2%} are right: see that the"
             f" labels are, or try {setting('weight_decay', decay)}"
         )
-    if facts.steps and facts.steps * facts.epochs < FEW_STEPS:
-        epochs = max(2 * recipe.epochs, math.ceil(ENOUGH_STEPS / facts.steps))
-        return f"try {setting('epochs', epochs)}"
+    if facts.steps and facts.steps * facts.epochs < ENOUGH_STEPS:
+        return f"try {setting('epochs', facts.more_epochs)}"
     usual, rate = 0.1 if recipe.optimizer == "sgd" else 1e-3, recipe.learning_rate
     return f"try {setting('learning_rate', usual if rate < usual / 10 else rate / 10)}"
 

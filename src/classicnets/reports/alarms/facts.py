@@ -10,6 +10,8 @@ from classicnets.errors import UserError
 from classicnets.recipe import Recipe
 from classicnets.runs.run import Run
 
+ENOUGH_STEPS = 300  # of a training run: `resnet20-digits` has so many
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -37,6 +39,12 @@ class Facts:
         """How many steps an epoch had; 0 where nothing says it."""
         examples = self.environment.get("train_examples", 0)
         return int(examples) // (self.recipe.batch_size * self.recipe.critic_steps)
+
+    @property
+    def more_epochs(self) -> int:
+        """How many to try where they were too few: twice as many, and enough steps."""
+        enough = math.ceil(ENOUGH_STEPS / self.steps) if self.steps else 0
+        return max(2 * self.recipe.epochs, enough)
 
     @property
     def last_tenth(self) -> int:

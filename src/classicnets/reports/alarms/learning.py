@@ -44,7 +44,7 @@ def still_improving(facts: Facts) -> str:
             return (
                 f"validation {key} was still improving when training ended: from"
                 f" {_score(key, before)} to {_score(key, end)} in the last {time};"
-                f" try {setting('epochs', 2 * facts.recipe.epochs)}"
+                f" try {setting('epochs', facts.more_epochs)}"
             )
     return ""
 
