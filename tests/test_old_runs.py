@@ -177,9 +177,10 @@ def test_an_old_cross_validation_opens(old, copy):
 def assert_same(metrics, before):
     """Compare metrics, however deep, but for their seconds and their words.
 
-    Those of now name the network and the data that they are of.
+    Those of now name the network and the data that they are of; a classifier has a
+    rival, and a GAN's images a variety.
     """
-    later = {"model", "data"} - before.keys()
+    later = {"model", "data", "rival", "variety"} - before.keys()
     for key in (metrics.keys() | before.keys()) - {"seconds", "protocol"} - later:
         value, expected = metrics[key], before[key]
         if isinstance(expected, dict):
