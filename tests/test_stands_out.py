@@ -13,7 +13,9 @@ import pytest
 from pages import Page
 
 import classicnets as cn
-from classicnets import data
+from classicnets import data, recipe
+from classicnets.reports.alarms import answers, learning
+from classicnets.reports.alarms.facts import Facts
 from classicnets.reports.stands_out import stands_out
 from classicnets.runs.run import Run
 from classicnets.tasks import judging
@@ -43,9 +45,9 @@ def train(folder, source, *, units=8, **changes):
     return cn.train("lstm-digits-rows", runs=folder, **changes)
 
 
-def train_images(recipe, folder, **changes):
+def train_images(name, folder, **changes):
     small = {"image_size": 8, "sample_epochs": 50, "verbose": False, "data": "digits"}
-    return cn.train(recipe, runs=folder, **small | changes)
+    return cn.train(name, runs=folder, **small | changes)
 
 
 @pytest.mark.parametrize("path", HEALTHY, ids=lambda path: path.name)
@@ -232,6 +234,50 @@ def test_a_generator_makes_the_same_image_again_and_again(tmp_path):
         f"generated images repeat: to the most similar one it is {variety:.2g} of the"
         " distance between real images (mode collapse); try --set learning_rate=0.025"
     )
+
+
+def facts_of(*top1, examples=2000, known_words=None, **changes):
+    """Return the facts of a made classifier: what it scored, epoch by epoch."""
+    rates = {"learning_rate": changes.get("learning_rate", 0.1)}
+    history = [rates | {"validation_top1": score} for score in top1]
+    values = {"network": "lstm", "data": "made", "epochs": len(top1)} | changes
+    environment = {"validation_examples": examples, "class_names": ["a", "b"]}
+    environment |= {"train_examples": 12800, "known_words": known_words}
+    return Facts(recipe.build(values), history, {}, environment)
+
+
+def test_a_gain_that_few_examples_have_by_chance_is_none():
+    scores, constant = (0.7, 0.8, 0.85), {"schedule": "constant"}
+    line = learning.still_improving(facts_of(*scores, **constant))
+    assert "from 80.00% to 85.00% in the last epoch; try --set epochs=6" in line
+    assert not learning.still_improving(facts_of(*scores, examples=100, **constant))
+    # It is at its best, but no better than before by much.
+    assert not learning.still_improving(facts_of(0.7, 0.849, 0.85, **constant))
+    assert not learning.still_improving(facts_of(0.7, 0.85, 0.8, **constant))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"schedule": "constant"}, ""),
+        ({"schedule": "step", "milestones": [9]}, "try --set milestones=[2,3]"),
+        ({"schedule": "cosine", "epochs": 90}, "after 4 of 90 epochs; try --set epo"),
+        ({"schedule": "one_cycle", "warmup_epochs": 4.0}, "--set warmup_epochs=0.8"),
+    ],
+)
+def test_what_to_change_where_training_ends_at_its_highest_rate(changes, says):
+    line = learning.ended_at_peak(facts_of(0.7, 0.7, 0.7, 0.7, **changes))
+    assert says in line
+    assert bool(line) == bool(says)
+
+
+def test_a_larger_vocabulary_is_proposed_only_where_it_holds_more():
+    for known_words, says in ((5000, "--set vocabulary_size=20000"), (4000, "texts")):
+        facts = facts_of(0.7, vocabulary_size=5000, known_words=known_words)
+        facts.environment["unknown_words"] = 0.3
+        line = answers.unknown_words(facts)
+        assert line.startswith("30% of the words of the validation texts are unknown")
+        assert says in line.removeprefix("30% of the words of the validation texts")
 
 
 def test_variety_is_the_ratio_of_distances_to_the_nearest():

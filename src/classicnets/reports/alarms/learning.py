@@ -77,6 +77,8 @@ def ended_at_peak(facts: Facts) -> str:
         reason = f"no epoch of milestones {recipe.milestones} was reached in {done}"
         epochs = sorted({max(1, done // 2), max(1, 3 * done // 4)})
         change = setting("milestones", str(epochs).replace(" ", ""))
+    elif done == recipe.epochs:  # of one step each
+        return ""
     else:
         reason = f"it was stopped after {done} of {recipe.epochs} epochs"
         change = setting("epochs", done)
