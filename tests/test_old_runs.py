@@ -180,7 +180,7 @@ def assert_same(metrics, before):
     Those of now name the network and the data that they are of; a classifier has a
     rival, and a GAN's images a variety.
     """
-    later = {"model", "data", "rival", "variety"} - before.keys()
+    later = {"model", "data", "rival", "variety", "copies"} - before.keys()
     for key in (metrics.keys() | before.keys()) - {"seconds", "protocol"} - later:
         value, expected = metrics[key], before[key]
         if isinstance(expected, dict):

@@ -70,9 +70,7 @@ def test_a_sound_training_run_has_no_list_and_names_its_classes(tmp_path, capsys
     assert re.search(r"3 classes\nclasses: ant, bee, cat\n", printed)
     page = Page((run.path / "report.html").read_text(encoding="utf-8"))
     assert "What stands out" not in page.text
-    facts = run.environment
-    assert (facts["validation_copies"], facts["test_copies"]) == (0, 0)
-    assert (facts["validation_examples"], facts["test_examples"]) == (60, 60)
+    assert run.metrics["validation"]["copies"] == 0
 
 
 def test_a_class_is_never_predicted_and_the_page_and_the_output_say_so(
@@ -143,7 +141,9 @@ def test_images_of_the_validation_and_the_test_are_training_images(tmp_path):
         for key, array in held.items()
     }
     run = train(tmp_path, save(tmp_path, BRIGHT[30:], LABELS[30:], **held), epochs=6)
-    assert run.environment["validation_copies"] == 0
+    assert run.metrics["validation"]["copies"] == 0
+    assert stands_out(run) == []  # the test split is closed while a network is trained
+    assert run.evaluate()["copies"] == 45
     assert stands_out(run) == [
         "45 of 50 test examples are training examples too, so that scores are too high;"
         " remove the copies from the data"
@@ -152,7 +152,9 @@ def test_images_of_the_validation_and_the_test_are_training_images(tmp_path):
 
 def test_copies_are_exact_and_digits_have_none():
     splits = data.load("digits", image_size=8)
-    assert data.count_copies(splits) == {"validation": (0, 145), "test": (0, 359)}
+    assert data.count_copies(splits.train, splits.validation) == 0
+    assert data.count_copies(splits.train, splits.open_test()) == 0
+    assert data.count_copies(splits.train, splits.train) == len(splits.train)
 
 
 def test_most_words_are_unknown_and_texts_are_copied(tmp_path, tiny_texts):
@@ -173,6 +175,7 @@ def test_most_words_are_unknown_and_texts_are_copied(tmp_path, tiny_texts):
         network_options={"units": [4], "embedding_size": 4},
         verbose=False,
     )
+    run.evaluate()
     share = run.environment["unknown_words"]
     assert 0.5 < share < 1
     copied, unknown = (

@@ -198,20 +198,19 @@ def _describe(splits: data.Splits) -> dict[str, Any]:
         "train_examples": len(splits.train),
         "validation_examples": len(splits.validation),
         "test_fingerprint": splits.test_fingerprint,
-        **_faults(splits),
+        **_words_unknown(splits),
     }
 
 
-def _faults(splits: data.Splits) -> dict[str, Any]:
-    """Return what `stands_out` asks of the data: copies, and words unknown."""
-    facts: dict[str, Any] = {}
-    for part, (copies, of) in data.count_copies(splits).items():
-        facts |= {f"{part}_examples": of, f"{part}_copies": copies}
-    if splits.tokenizer:
-        tokens = np.asarray(splits.validation.inputs)
-        facts["unknown_words"] = data.unknown_share(tokens, splits.tokenizer)
-        facts["known_words"] = splits.tokenizer.get_vocab_size()
-    return facts
+def _words_unknown(splits: data.Splits) -> dict[str, Any]:
+    """Return what `stands_out` asks of texts."""
+    if splits.tokenizer is None:
+        return {}
+    tokens = np.asarray(splits.validation.inputs)
+    return {
+        "unknown_words": data.unknown_share(tokens, splits.tokenizer),
+        "known_words": splits.tokenizer.get_vocab_size(),
+    }
 
 
 def _save_resuming(run: Run, loop: Loop, splits: data.Splits) -> None:

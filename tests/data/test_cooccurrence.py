@@ -16,7 +16,7 @@ def texts(*rows, all_tokens=None):
 
 
 def test_near_words_count_by_their_distance_and_texts_are_apart():
-    running = cooccurrence._running(texts([1, 2, 3], [4], [2, 1]))
+    running = cooccurrence.running(texts([1, 2, 3], [4], [2, 1]))
     near = cooccurrence._near(*running, 5).toarray()
     expected = np.zeros((5, 5))
     expected[1, 2] = 1 + 1  # in the first text and in the last
@@ -27,14 +27,14 @@ def test_near_words_count_by_their_distance_and_texts_are_apart():
 
 def test_texts_are_read_before_they_were_cut():
     tokens, offsets = np.array([1, 2, 3, 4], np.int32), np.array([0, 3, 4])
-    running = cooccurrence._running(texts([2, 3], [4], all_tokens=(tokens, offsets)))
+    running = cooccurrence.running(texts([2, 3], [4], all_tokens=(tokens, offsets)))
     assert [part.tolist() for part in running] == [[1, 2, 3, 4], [0, 0, 0, 1]]
 
 
 def test_the_products_of_the_vectors_are_the_mutual_information():
     rng = np.random.default_rng(0)
     train = texts(*rng.integers(1, 12, (40, 30)).tolist())
-    near = cooccurrence._near(*cooccurrence._running(train), 12)
+    near = cooccurrence._near(*cooccurrence.running(train), 12)
     information = cooccurrence._mutual_information(near).toarray()
 
     counts = near.toarray()

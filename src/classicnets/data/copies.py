@@ -1,53 +1,38 @@
-"""Examples of validation and test that the network learns from too."""
+"""Examples that are judged and that the network has learned from, too."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from classicnets.data.examples import Examples, Rows, Splits
+from classicnets.data.examples import Examples, Rows
 
 # About 1 s per GB, beside what the disk takes; larger sets are not searched.
 MOST_BYTES = 8_000_000_000
 _BLOCK = 1_000  # images read at a time
 
 
-def count_copies(splits: Splits) -> dict[str, tuple[int, int]]:
-    """Count the examples of validation and test that are training examples too.
+def count_copies(train: Examples, others: Examples) -> int | None:
+    """Count the other examples that are training examples, too.
 
     Only exact copies count: all pixels as the network gets them, or the text without
-    the white space around it. Pictures that are merely alike are none: among MNIST's
-    digits there are many.
+    the white space around it; an empty text is none. Pictures that are merely alike
+    are no copies: among MNIST's digits there are many.
 
     Returns:
-        By "validation" and "test" the count, and of how many examples it is; empty for
-        images of over `MOST_BYTES`.
+        None for images of over `MOST_BYTES`.
     """
-    if splits.copies or splits.inputs != "images":
-        return dict(splits.copies)
-    others = {"validation": splits.validation, "test": splits.open_test()}
-    size = sum(part.inputs.nbytes for part in (splits.train, *others.values()))
-    if size > MOST_BYTES:
-        return {}
-    train = set(_digests(splits.train))
-    return {
-        name: (sum(digest in train for digest in _digests(part)), len(part))
-        for name, part in others.items()
-    }
+    if train.texts is None and train.inputs.nbytes + others.inputs.nbytes > MOST_BYTES:
+        return None
+    known = set(_contents(train)) - {""}
+    return sum(content in known for content in _contents(others))
 
 
-def count_texts(
-    train: Sequence[str], others: Mapping[str, Sequence[str]]
-) -> dict[str, tuple[int, int]]:
-    """Return what `count_copies` does of texts; an empty one is no copy."""
-    known = set(train) - {""}
-    return {
-        name: (sum(text in known for text in texts), len(texts))
-        for name, texts in others.items()
-    }
-
-
-def _digests(examples: Examples) -> Iterator[bytes]:
+def _contents(examples: Examples) -> Iterator[str | bytes]:
+    """Yield the stripped texts, or a digest of each image."""
+    if examples.texts is not None:
+        yield from (text.strip() for text in examples.texts)
+        return
     inputs: np.ndarray | Rows = examples.inputs
     for first in range(0, len(inputs), _BLOCK):
         for row in np.ascontiguousarray(inputs[first : first + _BLOCK]):

@@ -94,7 +94,6 @@ class Splits:
         files: Of a folder whose splits were carved: by "train", "validation" and "test"
             the paths of their files, in the order of the examples.
         tokenizer: Turns a text into the tokens of the inputs; None for images.
-        copies: Of texts, what `count_copies` returns; of images it is not yet counted.
     """
 
     name: str
@@ -107,7 +106,6 @@ class Splits:
     test_fingerprint: str = ""
     files: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tokenizer: "Tokenizer | None" = None
-    copies: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def inputs(self) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import softmax
 
 from classicnets import kinds
-from classicnets.data import Examples, Splits
+from classicnets.data import Examples, Splits, count_copies
 from classicnets.errors import UserError
 from classicnets.inference import rival, sampling
 from classicnets.inference.predicting import load_data, logits
@@ -50,7 +50,8 @@ def evaluate(
         what `scores.judge` returns, and `by_length` for texts; of an autoencoder or a
         VAE what `Bounds.judge` returns; of a GAN what `ImageJudge.judge` does: as many
         images are generated as the split has, 10,000 at most. Also in metrics.json.
-        `rival` is what `rival.measure` returns: of a classifier's validation and test.
+        `rival` is what `rival.measure` returns: of a classifier's validation and test;
+        `copies`, of the same splits, how many examples are training examples, too.
 
     Raises:
         UserError: If there is no such split, no model yet, or the data do not fit.
@@ -67,6 +68,8 @@ def evaluate(
     metrics["data"] = splits.fingerprint
     # Of what it has learned from, or of other data, a rival's score says nothing.
     recipe, is_own = run.recipe, data is None and split != "train"
+    if is_own:
+        metrics["copies"] = count_copies(splits.train, examples)
     if is_own and recipe.rival and recipe.kind.labelled:
         metrics["rival"] = rival.measure(splits, examples, recipe.split_seed)
     if data is None:

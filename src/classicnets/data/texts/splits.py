@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classicnets.data.copies import count_texts
 from classicnets.data.examples import Examples, Splits
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source, take
@@ -83,10 +82,6 @@ def encode_splits(raw: Splits, options: Options) -> Splits:
     """
     # After the carving: the vocabulary must know nothing of the validation.
     train, tokenizer = _encoded_train(raw, options)
-    known, validation, test = (
-        [text.strip() for text in _texts(part)]
-        for part in (raw.train, raw.validation, raw.open_test())
-    )
     return replace(
         raw,
         train=train,
@@ -94,11 +89,12 @@ def encode_splits(raw: Splits, options: Options) -> Splits:
         open_test=lambda: _encoded(raw.open_test(), tokenizer, options),
         notes=(
             *raw.notes,
-            *_raw_notes(known, validation, test),
+            *_raw_notes(
+                _texts(raw.train), _texts(raw.validation), _texts(raw.open_test())
+            ),
             *_token_notes(train, tokenizer, options),
         ),
         tokenizer=tokenizer,
-        copies=count_texts(known, {"validation": validation, "test": test}),
     )
 
 
@@ -115,11 +111,12 @@ def number_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def _raw_notes(*splits: Sequence[str]) -> list[str]:
-    """Return notes on the stripped texts of train, validation and test."""
+    """Return notes on the texts of train, validation and test as they are."""
     notes = []
-    if empty := sum(texts.count("") for texts in splits):
+    stripped = [[text.strip() for text in texts] for texts in splits]
+    if empty := sum(texts.count("") for texts in stripped):
         notes.append(f"empty texts: {empty:,}; each becomes one unknown word")
-    train, validation, test = (set(texts) - {""} for texts in splits)
+    train, validation, test = (set(texts) - {""} for texts in stripped)
     shared = {
         "train and validation": len(train & validation),
         "train and test": len(train & test),

@@ -88,8 +88,8 @@ def copied(facts: Facts) -> str:
     """Say where examples are judged that the network has learned from."""
     counts = []
     for split in ("validation", "test"):
-        count = facts.environment.get(f"{split}_copies", 0)
-        examples = facts.environment.get(f"{split}_examples", 0)
+        metrics = facts.evaluations.get(split, {})
+        count, examples = metrics.get("copies") or 0, metrics.get("examples", 0)
         if count and count >= MOST_COPIES * examples:
             counts.append(f"{count:,} of {examples:,} {split} examples")
     if not counts:

@@ -20,14 +20,20 @@ class Facts:
     Args:
         recipe: Of recipe.toml.
         history: The rows of history.csv, one at least.
-        metrics: Of the validation split; empty where they are not there.
+        evaluations: The metrics of each split that was judged.
         environment: Of environment.json.
     """
 
     recipe: Recipe
     history: list[dict[str, float]]
-    metrics: Mapping[str, Any]
+    evaluations: Mapping[str, Any]
     environment: Mapping[str, Any]
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The metrics of the validation split; empty where it was not judged."""
+        metrics: Mapping[str, Any] = self.evaluations.get("validation", {})
+        return metrics
 
     @property
     def epochs(self) -> int:
@@ -71,8 +77,7 @@ def collect(run: Run) -> Facts | None:
     if run.status.get("state") != "finished" or not history:
         return None
     with contextlib.suppress(UserError):  # that of another version
-        metrics = run.metrics.get("validation", {})
-        return Facts(run.recipe, history, metrics, run.environment)
+        return Facts(run.recipe, history, run.metrics, run.environment)
     return None
 
 
