@@ -199,9 +199,14 @@ def reader(folder):
     ):
         cn.train(source, name=name, **tiny | changes)
     runs = folder / "runs"
-    shutil.copytree(runs / "resnet20-digits-0", runs / "resnet20-cifar100-cpu-0")
-    for copy in ("gan-mnist", "wgan-mnist", "wgan_gp-anime"):
-        shutil.copytree(runs / "dcgan-mnist-0", runs / f"{copy}-0")
+    for name, *others in (
+        ("resnet20-digits", "resnet20-cifar100-cpu", "photos"),
+        ("lstm-imdb-400", "texts"),
+        ("vae-mnist", "pictures-vae"),
+        ("dcgan-mnist", "gan-mnist", "wgan-mnist", "pictures-gan"),
+    ):
+        for other in others:
+            shutil.copytree(runs / f"{name}-0", runs / f"{other}-0")
     return folder
 
 
