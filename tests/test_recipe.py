@@ -153,6 +153,7 @@ def test_a_recipe_without_rules_stays_as_it_is():
 def test_warm_ups_and_milestones_keep_their_shares_of_a_shorter_training_run():
     shorter = recipe.load("resnet18-cifar100", ["epochs=20"])
     assert (shorter.warmup_epochs, shorter.milestones) == (0.1, [6, 12, 16])
+    assert recipe.build(dataclasses.asdict(shorter)) == shorter  # no key of others
     values = MINIMAL | {"network": "vae", "epochs": 20, "beta_warmup_epochs": 10.0}
     assert recipe.adapt(recipe.build(values), {"epochs": 2}).beta_warmup_epochs == 1.0
     sizes = MINIMAL | {"epochs": 9, "progressive_sizes": [[0, 8], [3, 12], [6, 16]]}

@@ -243,7 +243,11 @@ def _keep_shares(recipe: Recipe, epochs: Any, *, but: Container[str] = ()) -> Re
         "sample_epochs": max(1, round(recipe.sample_epochs * share)),
         "progressive_sizes": [[first, n] for first, n in first_epochs.items()],
     }
-    values = {key: value for key, value in shorter.items() if key not in but}
+    values = {
+        key: value
+        for key, value in shorter.items()
+        if key not in but and recipe.kind in FIELDS[key].metadata["rule"].kinds
+    }
     return dataclasses.replace(recipe, **values)
 
 
