@@ -127,9 +127,7 @@ def test_means_and_deviations_are_those_of_the_folds(found):
         top1.append(metrics["top1"])
     rows = content["results"]
     assert [row["scores"]["top1"] for row in rows] == top1
-    assert rows[0]["scores"].keys() == {
-        *("loss", "top1", "top5", "f1", "auc", "rival")
-    }
+    assert rows[0]["scores"].keys() == {*("loss", "top1", "top5", "f1", "auc", "rival")}
     assert sum(row["examples"] for row in rows) == 1438  # 1,797 without the test
     assert content["mean"]["top1"] == pytest.approx(np.mean(top1))
     assert content["std"]["top1"] == pytest.approx(np.std(top1, ddof=1))

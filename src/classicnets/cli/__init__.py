@@ -48,7 +48,7 @@ for _command in (
     *(looking.list_, looking.show, learning.train, learning.resume, learning.crossval),
     *(using.evaluate, using.predict, using.sample, using.reconstruct),
     *(using.interpolate, using.report, using.export, using.record),
-    *(looking.verify, looking.doctor),
+    *(looking.verify, looking.doctor, looking.compare),
 ):
     commands.add_command(_command)
 data.add_command(looking.prepare)

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -122,6 +123,32 @@ def verify(network: str | None, *, quick: bool, as_json: bool) -> None:
             echo(_columns((*proof[:-1], answer), widths))
     if not all_hold:
         sys.exit(1)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, metavar="RUN RUN...")
+@click.option(
+    "-o",
+    "--output",
+    default="comparison.html",
+    show_default=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+)
+def compare(runs: tuple[str, ...], output: Path) -> None:
+    """Say in what RUNs differ, what they score, and whether chance can make that.
+
+    Writes a page and prints its table. Each run is compared with the first.
+    """
+    from classicnets.cli.backend import open_run
+    from classicnets.reports import comparison
+
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"-o must name a .html file, got {str(output)!r}.")
+    found = comparison.compare([open_run(run) for run in runs])
+    comparison.write(found, output)
+    for line in comparison.table(found):
+        echo(line)
+    echo(output)
 
 
 @click.command()

@@ -107,7 +107,10 @@ def _judge_reconstructions(
 ) -> _Judgement:
     network = run.model.layers[-1]  # under the scaling of pixels
     samples = IMPORTANCE_SAMPLES if split == "test" else 0
-    return Bounds(network, run.recipe).judge(examples.inputs, samples=samples), {}
+    bounds = Bounds(network, run.recipe)
+    terms = bounds.terms(examples.inputs)
+    measures = bounds.judge(examples.inputs, terms=terms, samples=samples)
+    return measures, {"nats": terms.sum(axis=1).astype("float32")}
 
 
 def _judge_generated(
@@ -152,6 +155,7 @@ def _samples(answers: np.ndarray, examples: Examples) -> dict[str, np.ndarray]:
         "labels": examples.labels[rows],
         "predicted": predicted[rows].astype("int32"),
         "probability": probability[rows].astype("float32"),
+        "right": is_right,  # of every example: runs are compared by them
     }
 
 

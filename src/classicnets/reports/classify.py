@@ -26,7 +26,7 @@ def content(run: Run, common: Mapping[str, Any]) -> dict[str, Any]:
     confusion = np.asarray(metrics.get("confusion") or [], dtype=np.int64)
     classes = _class_names(run, len(confusion))
     return {
-        "interval": _interval(metrics),
+        "interval": interval(metrics),
         **confusions(confusion, classes),
         "worst": _worst_first(metrics.get("per_class") or []),
         "worst_count": _WORST_CLASSES,
@@ -64,7 +64,7 @@ def _class_names(run: Run, count: int) -> list[str]:
     return [str(index) for index in range(count)]
 
 
-def _interval(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
+def interval(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
     """Return Wilson's 95 % interval of the accuracy: what so few examples can say."""
     examples, share = metrics.get("examples"), metrics.get("top1")
     if not examples or share is None:

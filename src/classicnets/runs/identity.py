@@ -29,6 +29,11 @@ HARMLESS = (
     *("epochs", "early_stopping", "sample_epochs", "evaluation_batch_size"),
     *("checkpoint_minutes", "checkpoint_steps", "data", "rival"),
 )
+# And those of which none decides what a run can score.
+WITHOUT_EFFECT = (
+    *("checkpoint_minutes", "checkpoint_steps", "evaluation_batch_size"),
+    *("steps_per_call", "sample_epochs", "deterministic", "rival"),
+)
 
 
 def digest(path: Path) -> str:

@@ -71,11 +71,7 @@ ANCHORS: dict[tuple[str, str], tuple[float, str]] = {
     ("vae-mnist", "elbo"): (105.59, "github.com/pytorch/examples, vae, 10 epochs"),
 }
 # Keys of a recipe that decide nothing of what a run can score, or have a column.
-_NOT_DIFFERENT = (
-    *("seed", "precision", "checkpoint_minutes", "checkpoint_steps"),
-    *("evaluation_batch_size", "steps_per_call", "sample_epochs", "deterministic"),
-    "rival",
-)
+_NOT_DIFFERENT = ("seed", "precision", *identity.WITHOUT_EFFECT)
 
 Row = dict[str, str]
 

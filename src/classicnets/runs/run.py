@@ -320,7 +320,10 @@ class Run:
         self.save_json("metrics.json", {**self.metrics, split: metrics})
 
     def save_samples(self, split: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write samples/SPLIT.npz: images, labels, predicted, probability, model."""
+        """Write samples/SPLIT.npz: images, labels, predicted, probability, model.
+
+        And of every example of the split whether it was `right`, or its `nats`.
+        """
         data = io.BytesIO()
         np.savez_compressed(data, allow_pickle=False, **dict(arrays))
         self._save_sample(f"{split}.npz", data.getvalue())

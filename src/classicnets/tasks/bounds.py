@@ -46,11 +46,18 @@ class Bounds:
         self._terms = engine.compile_function(self._terms_of, state)
         self._weights = engine.compile_function(self._weights_of, state)
 
-    def judge(self, raw: np.ndarray | Rows, *, samples: int = 0) -> dict[str, Any]:
+    def judge(
+        self,
+        raw: np.ndarray | Rows,
+        *,
+        terms: np.ndarray | None = None,
+        samples: int = 0,
+    ) -> dict[str, Any]:
         """Measure the network on every image.
 
         Args:
             raw: (n, height, width, channels) uint8.
+            terms: What `terms` returned for them; None: it is asked.
             samples: Codes per image for the likelihood of binarised pixels; 0: leave it
                 out.
 
@@ -60,7 +67,7 @@ class Bounds:
             code drawn per image, and `nll`, the negative importance-weighted bound,
             with its `protocol`.
         """
-        terms = self.terms(raw)
+        terms = self.terms(raw) if terms is None else terms
         measures: dict[str, Any] = {"examples": len(raw)}
         measures["reconstruction"] = float(terms[:, 0].mean())
         if not self.is_vae:
