@@ -92,11 +92,18 @@ def test_a_trained_network_knows_what_it_was_taught(tmp_path):
         **{f"{key}_train": value[:360] for key, value in arrays.items()},
         **{f"{key}_test": value[360:] for key, value in arrays.items()},
     )
-    run = train(tmp_path, data=str(path), epochs=3, learning_rate=0.02, crop_padding=0)
+    run = train(tmp_path, data=str(path), epochs=4, learning_rate=0.02, crop_padding=0)
     metrics = run.evaluate()
     assert metrics["examples"] == 120
     assert metrics["top1"] == 1.0
     assert metrics["confusion"] == [[60, 0], [0, 60]]
+    # Several epochs have all validation pictures right: the lowest loss is kept.
+    rows = [row for row in run.history if row["validation_top1"] == 1.0]
+    best = min(rows, key=lambda row: row["validation_loss"])
+    assert run.status["best"]["epoch"] == best["epoch"] > rows[0]["epoch"]
+    assert run.metrics["validation"]["loss"] == pytest.approx(
+        best["validation_loss"], rel=1e-3
+    )
 
 
 @pytest.fixture(scope="module")

@@ -275,14 +275,23 @@ class Loop:
         }
 
     def _save_if_best(self, row: Mapping[str, Any]) -> None:
-        """Save the weights of an epoch that is better than those before it."""
+        """Save the weights of an epoch that is better than those before it.
+
+        A small validation split is soon answered without a mistake, long before a
+        network has learned all it can: of equal scores the lowest loss is best.
+        """
         if not self.recipe.kind.best_by:
             return
         key, best_of = self.recipe.kind.best_by
-        value = row[f"validation_{key}"]
+        value, loss = row[f"validation_{key}"], row["validation_loss"]
         best = self.best.get(key, value)
-        if not self.best["epoch"] or (value != best and value == best_of(value, best)):
-            self.best = {key: value, "epoch": self.epoch}
+        is_better = (
+            value == best_of(value, best)
+            if value != best
+            else (loss < self.best.get("loss", -math.inf))
+        )
+        if not self.best["epoch"] or is_better:
+            self.best = {key: value, "loss": loss, "epoch": self.epoch}
             with self.task.averages.in_use():
                 self.checkpoints.save_best(self.epoch)
 

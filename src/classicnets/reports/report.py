@@ -201,9 +201,11 @@ def _best(lines: list[figures.Line], chart: Chart) -> str:
         # A loss of the training examples says nothing; a learning rate does.
         highest = max(value for _, value in lines[0].points)
         return f"highest {highest:.4g}" if chart.best is max else ""
-    epoch, value = chart.best(validation[0].points, key=lambda point: point[1])
+    points = validation[0].points
+    epoch, value = chart.best(points, key=lambda point: point[1])
     text = _percent(value) if chart.percent else f"{value:.4g}"
-    return f"best validation {text}, epoch {epoch:g}"
+    first = "first in " if sum(point[1] == value for point in points) > 1 else ""
+    return f"best validation {text}, {first}epoch {epoch:g}"
 
 
 def _train_command(name: str, recipe: Mapping[str, Any], *, folder: str) -> str:
