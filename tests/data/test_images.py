@@ -213,13 +213,14 @@ def test_a_file_name_and_a_stream_give_the_same(tmp_path):
     ("content", "reason"),
     [
         (b"", "it is empty"),
-        (b"hello", "it is no JPEG, PNG, BMP, WebP or GIF"),
+        (b"hello", "it is no JPEG, PNG, BMP, WebP, GIF, TIFF or AVIF"),
         (encoded(stripes(), "jpeg").getvalue()[:-300], "it is cut short"),
         (encoded(stripes()).getvalue()[:60], "it "),
         (encoded(stripes(), "webp").getvalue()[:40], "it "),
         (encoded(stripes(), "gif").getvalue()[:30], "it "),
         (encoded(stripes(), "bmp").getvalue()[:200], "it is cut short"),
-        (encoded(stripes(), "tiff").getvalue(), "it is no JPEG, PNG"),
+        (encoded(stripes(), "tiff").getvalue()[:60], "it "),
+        (encoded(stripes(), "ppm").getvalue(), "it is no JPEG, PNG"),
     ],
 )
 def test_a_broken_file_is_one_line_with_its_name(tmp_path, content, reason):

@@ -12,7 +12,7 @@ from classicnets import data
 from classicnets.data.examples import Examples
 from classicnets.data.reading import decode_text
 from classicnets.data.splitting import Source, split
-from classicnets.data.texts.splits import number_labels
+from classicnets.data.tables import number_labels
 from classicnets.errors import UserError
 
 

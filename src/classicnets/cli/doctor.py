@@ -17,10 +17,10 @@ from classicnets.data.folder_layout import scan, skipped_note
 from classicnets.data.images.decoding import decode, pillow_warnings
 from classicnets.data.places import places
 from classicnets.data.reading import decode_text
+from classicnets.data.table_files import READERS
+from classicnets.data.tables import read_table
 from classicnets.data.texts.folders import holds_texts
 from classicnets.data.texts.imdb import read_numbered
-from classicnets.data.texts.table_files import READERS
-from classicnets.data.texts.tables import read_table
 from classicnets.errors import UserError
 from classicnets.runs import environment
 

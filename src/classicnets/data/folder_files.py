@@ -1,10 +1,13 @@
 """The files of one kind below a folder, whatever else lies there."""
 
+import importlib.util
 import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import features
 
 from classicnets.errors import UserError
 
@@ -30,9 +33,16 @@ class FileKind:
         return _ending(entry) in self.endings and entry.is_file()
 
 
+HEIC_ENDINGS = {".heic", ".heif"}
+HEIC = "photos of phones in HEIC are read once `pip install pillow-heif` has been run"
+_reads_heic = importlib.util.find_spec("pillow_heif") is not None
 IMAGES = FileKind(
     name="images",
-    endings=(".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"),
+    endings=(
+        *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"),
+        *((".avif",) if features.check("avif") else ()),
+        *(sorted(HEIC_ENDINGS) if _reads_heic else ()),
+    ),
     example="cat/1.jpg and dog/1.jpg",
 )
 TEXTS = FileKind("texts", (".txt",), "good/1.txt and bad/1.txt", unlabelled=("unsup",))

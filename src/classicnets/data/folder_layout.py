@@ -2,14 +2,17 @@
 
 import hashlib
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from classicnets.data.folder_files import (
+    HEIC,
+    HEIC_ENDINGS,
     IMAGES,
     TEXTS,
     FileKind,
@@ -22,12 +25,22 @@ from classicnets.errors import UserError
 
 _MOST_CORRUPT = 0.01
 _NAMES = 3  # of broken files in a note
-PARTS = {
-    "train": "train",
-    "val": "validation",
-    "validation": "validation",
-    "test": "test",
+_PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
+# What names of splits have beside the split: training_set, test-images, seg_train.
+_BESIDE = ("set", "data", "dataset", "images", "imgs", "split", "seg", "folder")
+
+
+def part_of(name: str) -> str:
+    """Return "train", "validation" or "test" where a name says so in any usual way."""
+    words = re.findall(r"[^\W\d_]+", name.casefold())
+    if len(words) == 1:  # trainset
+        words = [re.sub(r"(?<=.)(data)?sets?$|(?<=.)data$", "", words[0])]
+    (word, *others) = [w for w in words if w not in _BESIDE] or [""]
+    return "" if others else _PARTS.get(word, "")
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,7 @@ class Listing:
         state: Hex digest of every file's name, size and times: while it stays the same,
             no file is read again.
         notes: What was left out.
+        table: Hex digest of the labels that a table gives; "" where folders do.
     """
 
     root: Path
@@ -53,6 +67,7 @@ class Listing:
     parts: np.ndarray
     state: str
     notes: tuple[str, ...]
+    table: str = ""
 
 
 def scan(root: Path, kind: FileKind, *, labelled: bool = True) -> Listing:
@@ -64,10 +79,12 @@ def scan(root: Path, kind: FileKind, *, labelled: bool = True) -> Listing:
         labelled: Whether subfolders are classes. If not, all files of a split are
             pooled, sorted by their paths.
     """
-    parts = _part_folders(root)
+    parts = _part_folders(root, kind, labelled=labelled)
     ignored: Counter[str] = Counter()
     classes: list[str] = []
+    notes: list[str] = []
     if labelled:
+        notes += _drop_unlabelled_test(parts, kind)
         classes = _classes(parts, kind)
         entries = _files_by_class(parts, classes, kind, ignored)
     else:
@@ -81,7 +98,7 @@ def scan(root: Path, kind: FileKind, *, labelled: bool = True) -> Listing:
         status = entry.stat()
         times = (status.st_mtime_ns, status.st_ctime_ns)
         state.update(repr((relative, status.st_size, times)).encode())
-    pooled = 0 if labelled else len(rows)
+    notes += _left_out(root, parts, kind, labelled=labelled)
     return Listing(
         root=root,
         class_names=tuple(printable(name) for name in classes),
@@ -89,7 +106,7 @@ def scan(root: Path, kind: FileKind, *, labelled: bool = True) -> Listing:
         labels=np.array([label for _, label, _ in rows], np.int32),
         parts=np.array([part for _, _, part in rows]),
         state=state.hexdigest(),
-        notes=tuple(_notes(root, parts.get("train"), kind, ignored, pooled)),
+        notes=(*notes, *_notes(root, parts.get("train"), kind, ignored)),
     )
 
 
@@ -132,19 +149,22 @@ def skipped_note(
     return [f"{len(failures):,} of {files:,} files are broken and skipped: {reasons}"]
 
 
-def _part_folders(root: Path) -> dict[str, Path]:
+def _part_folders(root: Path, kind: FileKind, *, labelled: bool) -> dict[str, Path]:
     """Return the folders of "train", "validation" and "test", or of "" the root."""
     parts: dict[str, Path] = {}
-    for name in subfolders(root):
-        part = PARTS.get(name.lower())
-        if part is None:
-            continue
+    found = {name: part for name in subfolders(root) if (part := part_of(name))}
+    if labelled and len(found) == 1 and "train" in found.values():
+        (name,) = found
+        # Of bus/, car/ and train/ a train is a class: it has no classes of its own.
+        if not subfolders(root / name) and _beside(root, found, kind):
+            found = {}
+    for name, part in found.items():
         if part in parts:
             raise UserError(
                 f"{root} must have one {part} folder, it has {parts[part].name} and "
                 f"{name}"
             )
-        parts[part] = root / name
+        parts[part] = _unwrapped(root / name)
     if not parts:
         return {"": root}
     if "train" not in parts:
@@ -154,16 +174,52 @@ def _part_folders(root: Path) -> dict[str, Path]:
     return {part: parts[part] for part in order if part in parts}
 
 
+def _unwrapped(folder: Path) -> Path:
+    """Return the folder in a folder that has nothing else: train/train/."""
+    there = visible(folder)
+    if len(there) == 1 and there[0].is_dir() and len(subfolders(Path(there[0]))) > 1:
+        return Path(there[0])
+    return folder
+
+
+def _beside(root: Path, parts: Collection[str], kind: FileKind) -> dict[str, int]:
+    """Return how many files are in the folders beside those of the parts."""
+    names = [name for name in subfolders(root) if name not in parts]
+    counts = {n: sum(1 for _ in files_below(root / n, kind, Counter())) for n in names}
+    return {name: count for name, count in counts.items() if count}
+
+
 def _classes(parts: dict[str, Path], kind: FileKind) -> list[str]:
     """Return the names of the class folders, the same in every part."""
     without = kind.unlabelled if "train" in parts else ()
     (first, *others) = parts.values()
     classes = _class_folders(first, kind, without)
+    if "" in parts:
+        _check_classes(first, classes, kind)
     for folder in others:
         names = _class_folders(folder, kind, without)
         if names != classes:
             raise _different_classes(first, folder, classes, names)
     return classes
+
+
+def _check_classes(root: Path, classes: Sequence[str], kind: FileKind) -> None:
+    """Refuse folders that are rather parts of the data, or places: a/cat, b/cat, ..."""
+    inner = [tuple(subfolders(root / name)) for name in classes]
+    same = inner[0]
+    loose = any(kind.includes(e) for name in classes for e in visible(root / name))
+    if loose or len(same) < 2 or any(names != same for names in inner):
+        return
+    raise UserError(
+        f"{root} must have one subfolder per class, but all of its {len(classes)}"
+        f" ({_some(classes)}) have the same subfolders ({_some(same)}): are these the"
+        " classes? Then name what is above them train, val or test, or move them up"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more
 
 
 def _files_by_class(
@@ -194,8 +250,9 @@ def _pooled_files(
         if not entries:
             there = f"only {_most_common(others)}" if others else "none"
             endings = ", ".join(kind.endings)
+            hint = f"; {HEIC}" if HEIC_ENDINGS & others.keys() else ""
             raise UserError(
-                f"{folder} must hold {kind.name} ({endings}), it has {there}"
+                f"{folder} must hold {kind.name} ({endings}), it has {there}{hint}"
             )
         ignored.update(others)
         entries.sort(key=lambda entry: entry.path)
@@ -206,21 +263,53 @@ def _most_common(endings: Counter[str]) -> str:
     return ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(4))
 
 
-def _notes(
-    root: Path, train: Path | None, kind: FileKind, ignored: Counter[str], pooled: int
+def _left_out(
+    root: Path, parts: dict[str, Path], kind: FileKind, *, labelled: bool
 ) -> Iterator[str]:
-    """Yield what is left out, of class folders or of so many pooled files."""
-    if train and pooled:
-        beside = sum(1 for _ in files_below(root, kind, Counter())) - pooled
+    """Yield which files of the kind no split has, and where they are."""
+    if "train" in parts:
+        kept = [name for name in subfolders(root) if part_of(name)]
+        beside = {f"{name}/": n for name, n in _beside(root, kept, kind).items()}
+        if loose := [entry.name for entry in visible(root) if kind.includes(entry)]:
+            beside[_some(loose)] = len(loose)
         if beside:
+            where = ", ".join(f"{name} ({count:,})" for name, count in beside.items())
             yield (
-                f"{beside:,} {kind.name} in {root} are left out: they lie beside "
-                f"{train.name}/"
+                f"{sum(beside.values()):,} {kind.name} in {root} are left out: they lie"
+                f" beside {parts['train'].relative_to(root).parts[0]}/, in {where}"
             )
+    for folder in parts.values() if labelled else ():
+        if loose := [entry.name for entry in visible(folder) if kind.includes(entry)]:
+            yield (
+                f"{len(loose):,} {kind.name} in {folder} are left out: they lie beside"
+                f" the class folders ({_some(loose)})"
+            )
+
+
+def _drop_unlabelled_test(parts: dict[str, Path], kind: FileKind) -> list[str]:
+    """Leave a test without classes out, as competitions give it; return a note."""
+    folder = parts.get("test")
+    if folder is None or subfolders(folder) or not subfolders(parts["train"]):
+        return []
+    count = sum(kind.includes(entry) for entry in visible(folder))
+    if not count:
+        return []
+    del parts["test"]
+    return [
+        f"{folder} is left out: its {count:,} {kind.name} lie side by side, without"
+        " labels; a test is set aside from the others"
+    ]
+
+
+def _notes(
+    root: Path, train: Path | None, kind: FileKind, ignored: Counter[str]
+) -> Iterator[str]:
+    """Yield which files and class folders are left out."""
     if ignored:
         endings = _most_common(ignored)
-        yield f"{ignored.total():,} files in {root} are ignored: {endings}"
-    if train and not pooled:
+        hint = f"; {HEIC}" if HEIC_ENDINGS & ignored.keys() else ""
+        yield f"{ignored.total():,} files in {root} are ignored: {endings}{hint}"
+    if train:
         for name in set(kind.unlabelled).intersection(subfolders(train)):
             yield f"{train / name} is left out: its {kind.name} have no label"
 
@@ -234,10 +323,13 @@ def _class_folders(folder: Path, kind: FileKind, without: Sequence[str]) -> list
             f"{folder} must have one subfolder per class, such as {kind.example}; its "
             f"{loose:,} {kind.name} lie side by side{hint if kind is IMAGES else ''}"
         )
-    if not any(any(files_below(folder / name, kind, Counter())) for name in names):
+    others: Counter[str] = Counter()
+    if not any(any(files_below(folder / name, kind, others)) for name in names):
+        there = f"only {_most_common(others)}" if others else "none"
         raise UserError(
             f"{folder} must hold images ({', '.join(IMAGES.endings)}) or texts "
-            f"({', '.join(TEXTS.endings)}) in one subfolder per class, it has none"
+            f"({', '.join(TEXTS.endings)}) in one subfolder per class, it has"
+            f" {there}{f'; {HEIC}' if HEIC_ENDINGS & others.keys() else ''}"
         )
     if len(names) == 1:
         inner = subfolders(folder / names[0])

@@ -10,14 +10,20 @@ from classicnets.data.examples import Splits
 from classicnets.data.folds import Fold, read_groups
 from classicnets.data.images.arrays import open_npz
 from classicnets.data.images.folders import open_image_folder
+from classicnets.data.images.tables import (
+    image_table,
+    open_image_tables,
+    tables_of_images,
+)
 from classicnets.data.named import find, open_digits
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source, split
+from classicnets.data.table_files import READERS
+from classicnets.data.tables import read_groups_column
 from classicnets.data.texts.folders import holds_texts, open_text_folder
 from classicnets.data.texts.imdb import open_numbered
 from classicnets.data.texts.splits import encode_splits
-from classicnets.data.texts.table_files import READERS
-from classicnets.data.texts.tables import open_table, read_groups_column
+from classicnets.data.texts.tables import open_table
 from classicnets.errors import UserError, nearest
 from classicnets.recipe import TEXTS
 
@@ -57,6 +63,8 @@ def _open(name: str, options: Options) -> Source:
     path = _place(name)
     if path.is_dir():
         # Images may have texts beside them that describe them: more, even.
+        if options.labelled and (tables := tables_of_images(path, options)):
+            return open_image_tables(path, tables, options)
         if options.labelled and holds_texts(path):
             return open_text_folder(path, options)
         return open_image_folder(path, options)
@@ -69,6 +77,8 @@ def _open(name: str, options: Options) -> Source:
         )
     suffix = path.suffix.lower()
     if suffix in READERS:
+        if options.labelled and image_table(path, options):
+            return open_image_tables(path.parent, [path], options)
         _refuse_texts(name, options)
         return open_table(path, options, name=path.name)
     if suffix != ".npz":

@@ -169,6 +169,7 @@ def _content_digest(
     sha = hashlib.sha256(f"{_FORMAT} {_how(options)};".encode())
     for file, digest in zip(listing.files, digests, strict=True):
         sha.update(os.fsencode(file) + b"\0" + digest)
+    sha.update(listing.table.encode())
     return sha.hexdigest()
 
 

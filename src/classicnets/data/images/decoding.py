@@ -27,7 +27,12 @@ from classicnets.networks import memory
 
 Size = int | tuple[int, int]  # of an image: one number, or its height and width
 
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "GIF")
+_FORMATS = ["JPEG", "PNG", "BMP", "WEBP", "GIF", "TIFF", "AVIF"]
+with contextlib.suppress(ImportError):  # HEIF is in none of Pillow's own wheels
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+    _FORMATS.append("HEIF")
 _DRAFT = 2  # a JPEG may be decoded at a half ... if this times the size remains
 _START_OF_SCAN = b"\xff\xda"  # in a JPEG: after the header
 # Each scan of a progressive JPEG passes over all pixels. Usual files have 10 scans; the
@@ -173,7 +178,7 @@ def _one_error() -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "it is no JPEG, PNG, BMP, WebP or GIF"
+        return "it is no JPEG, PNG, BMP, WebP, GIF, TIFF or AVIF"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it is larger than Pillow's limit of {Image.MAX_IMAGE_PIXELS:,} pixels"
     text = " ".join(str(error).split()) or type(error).__name__

@@ -13,7 +13,11 @@ from classicnets.data.splitting import Source
 
 def open_image_folder(root: Path, options: Options) -> Source:
     """Decode a folder once, then open it from the cache; see `data.load`."""
-    listing = scan(root, IMAGES, labelled=options.labelled)
+    return open_listing(scan(root, IMAGES, labelled=options.labelled), options)
+
+
+def open_listing(listing: Listing, options: Options) -> Source:
+    """Decode the files of a listing once, then open them from the cache."""
     decoded = decode_folder(listing, options)
     validation, open_test = None, None
     if "" in decoded.parts:
@@ -24,7 +28,7 @@ def open_image_folder(root: Path, options: Options) -> Source:
         validation = validation if len(validation) else None
         open_test = (lambda: test) if len(test) else None
     return Source(
-        name=printable(root.resolve().name),
+        name=printable(listing.root.resolve().name),
         class_names=listing.class_names,
         examples=examples,
         validation=validation,

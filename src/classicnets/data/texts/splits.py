@@ -1,7 +1,6 @@
 """From labelled texts of any source to splits of tokens."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -22,8 +21,6 @@ from classicnets.errors import UserError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def text_source(
@@ -96,18 +93,6 @@ def encode_splits(raw: Splits, options: Options) -> Splits:
         ),
         tokenizer=tokenizer,
     )
-
-
-def number_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the names of the classes, sorted, and the number of each label, int32.
-
-    Names sort as numbers where all are integers.
-    """
-    names = sorted(set(labels))
-    if all(_INTEGER.fullmatch(name) for name in names):
-        names.sort(key=int)
-    numbers = {name: number for number, name in enumerate(names)}
-    return tuple(names), np.array([numbers[label] for label in labels], np.int32)
 
 
 def _raw_notes(*splits: Sequence[str]) -> list[str]:

@@ -1,0 +1,225 @@
+"""Tables of images: a column of their paths or names, and one of their labels."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from classicnets.data.folder_files import IMAGES, files_below, printable, visible
+from classicnets.data.folder_layout import Listing, part_of, skipped_note
+from classicnets.data.images.folders import open_listing
+from classicnets.data.options import Options
+from classicnets.data.splitting import Source
+from classicnets.data.table_files import READERS, Columns
+from classicnets.data.tables import (
+    LABEL_COLUMNS,
+    TEXT_COLUMNS,
+    first_column,
+    number_labels,
+    read_table,
+)
+from classicnets.errors import UserError
+
+IMAGE_COLUMNS = (
+    *("image", "image_path", "image_name", "image_id", "image_file", "img"),
+    *("img_path", "img_name", "filename", "file_name", "filepath", "file_path"),
+    *("file", "path", "photo", "picture", "name", "id", "图像", "图片", "文件名"),
+)
+_LOOKED_AT = 20  # rows of a table that nobody named
+_ORDER = ("", "train", "validation", "test")
+
+
+class _Found(NamedTuple):
+    """A table of images, by the columns that its first row names."""
+
+    path: Path
+    image: str
+    label: str
+
+
+def image_table(path: Path, options: Options) -> tuple[str, str] | None:
+    """Return the columns of images and labels of a table; None if it has texts.
+
+    A column that is called like images have them too: `id` beside `text` counts rows.
+    """
+    columns = _columns(path)
+    if options.text_column or first_column(TEXT_COLUMNS, columns):
+        return None
+    image = first_column(IMAGE_COLUMNS, columns)
+    label = options.label_column or first_column(LABEL_COLUMNS, columns)
+    if not image or label not in columns or image == label:
+        return None
+    return image, label
+
+
+def tables_of_images(root: Path, options: Options) -> list[Path]:
+    """Return the tables in a folder that name its images, each with labels."""
+    paths = [
+        Path(entry)
+        for entry in visible(root)
+        if entry.is_file() and Path(entry).suffix.lower() in READERS
+    ]
+    if not paths:
+        return []
+    index = _Index(root)
+    return [path for path in paths if _names_images(path, index, options)]
+
+
+def open_image_tables(root: Path, tables: Sequence[Path], options: Options) -> Source:
+    """Open the images that tables name; see `data.load`.
+
+    Args:
+        root: The folder that has the images, in whatever folders below it.
+        tables: One, or those of the splits, such as train.csv and test.csv.
+        options: How they are read.
+    """
+    by_part = _by_part(root, tables)
+    index = _Index(root)
+    rows: dict[str, tuple[str, str]] = {}  # by file its label and part
+    missing: list[tuple[str, str]] = []
+    notes: list[str] = []
+    for part, path in by_part.items():
+        columns = image_table(path, options)
+        assert columns is not None
+        image, label = columns
+        notes.append(f"{path.name}: images from {image!r}, labels from {label!r}")
+        names, labels, parts, _ = read_table(path, image, label)
+        for name, of, own in zip(names, labels, parts, strict=True):
+            file = index.find(name)
+            if file is None:
+                missing.append((name, "it is not there"))
+            elif rows.setdefault(file, (of, part or own)) != (of, part or own):
+                raise UserError(
+                    f"every image of {path} must have one label and split, {name} has"
+                    " two"
+                )
+    notes += skipped_note(
+        root,
+        missing,
+        files=len(rows) + len(missing),
+        allow_corrupt=options.allow_corrupt,
+        kind=IMAGES,
+    )
+    if unnamed := len(index.files) - len(rows):
+        notes.append(f"{unnamed:,} images in {root} are left out: no table names them")
+    others = {e.name for e in visible(root) if Path(e).suffix.lower() in READERS}
+    if others := others - {path.name for path in tables}:
+        notes.append(f"{', '.join(sorted(others))}: left out, without labels of images")
+    return open_listing(_listing(root, rows, index, notes), options)
+
+
+def _listing(
+    root: Path,
+    rows: Mapping[str, tuple[str, str]],
+    index: "_Index",
+    notes: Sequence[str],
+) -> Listing:
+    files = sorted(rows, key=lambda file: (_ORDER.index(rows[file][1]), file))
+    class_names, labels = number_labels([rows[file][0] for file in files])
+    parts = [rows[file][1] for file in files]
+    state = hashlib.sha256(os.fsencode(root.resolve()))
+    for file in files:
+        status = index.files[file].stat()
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        state.update(repr((file, rows[file], status.st_size, times)).encode())
+    said = repr([(file, rows[file]) for file in files])
+    return Listing(
+        root=root,
+        class_names=tuple(printable(name) for name in class_names),
+        files=files,
+        labels=labels,
+        parts=np.array(parts),
+        state=state.hexdigest(),
+        notes=tuple(notes),
+        table=hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest(),
+    )
+
+
+class _Index:
+    """The images below a folder, found by path, by name or by name without ending."""
+
+    def __init__(self, root: Path) -> None:
+        below = len(os.fspath(root / "a")) - 1
+        self.files = {
+            entry.path[below:].replace(os.sep, "/"): entry
+            for entry in files_below(root, IMAGES, Counter())
+        }
+        self._by_name: dict[str, list[str]] = {}
+        for file in self.files:
+            name = file.rpartition("/")[2]
+            for each in {name, os.path.splitext(name)[0]}:
+                self._by_name.setdefault(each, []).append(file)
+
+    def find(self, name: str) -> str | None:
+        """Return the file that a cell names: a path from here, or of elsewhere."""
+        path = name.strip().replace("\\", "/").removeprefix("./")
+        if path in self.files:
+            return path
+        there = self._by_name.get(path.rpartition("/")[2], [])
+        if len(there) > 1:  # the same name in several folders: by the end of the path
+            ends = [
+                f
+                for f in there
+                if f"/{os.path.splitext(f)[0]}".endswith(
+                    f"/{os.path.splitext(path)[0]}"
+                )
+            ]
+            there = ends or there
+        if len(there) > 1:
+            raise UserError(
+                f"{name} must name one image, it may be {there[0]} or {there[1]}"
+            )
+        return there[0] if there else None
+
+
+def _by_part(root: Path, tables: Sequence[Path]) -> dict[str, Path]:
+    """Return the tables by the split that their names say; "" where they are one."""
+    if len(tables) == 1:
+        return {"": tables[0]}
+    by_part: dict[str, Path] = {}
+    for path in tables:
+        part = part_of(path.stem)
+        if not part or part in by_part:
+            raise UserError(
+                f"{root} must have one table of images, or one per split, it has"
+                f" {', '.join(t.name for t in tables)}: --data {path} takes one of them"
+            )
+        by_part[part] = path
+    if "train" not in by_part:
+        raise UserError(f"{root} must have a table of training images, train.csv")
+    return {part: by_part[part] for part in _ORDER if part in by_part}
+
+
+def _names_images(path: Path, index: _Index, options: Options) -> bool:
+    """Return whether a table names images: one of classes has an `id`, too."""
+    try:
+        if not index.files or not (columns := image_table(path, options)):
+            return False
+        rows = READERS[path.suffix.lower()](path, lambda _: Columns(*columns, ""))
+        return any(index.find(str(name)) for _, name, *_ in islice(rows, _LOOKED_AT))
+    except UserError:
+        return False
+
+
+class _SeenError(Exception):
+    """The names of the columns have been read."""
+
+
+def _columns(path: Path) -> list[str]:
+    """Return the names of a table's columns."""
+    columns: list[str] = []
+
+    def choose(names: Sequence[str]) -> Columns:
+        columns.extend(names)
+        raise _SeenError
+
+    try:
+        next(READERS[path.suffix.lower()](path, choose), None)
+    except _SeenError:
+        return columns
+    return columns
