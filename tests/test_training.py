@@ -3,14 +3,17 @@
 import csv
 import json
 import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
+from PIL import Image
 
 import classicnets as cn
-from classicnets import networks, recipe, training
+from classicnets import data, networks, recipe, training
 from classicnets.inference import evaluation
 from classicnets.runs.run import Run
 
@@ -305,7 +308,31 @@ def test_wrong_input_is_a_user_error_and_leaves_no_run(
 
 def test_other_data_with_other_classes_are_refused(finished, tiny_set):
     with pytest.raises(cn.UserError, match="the model knows the classes 0, 1, 2, 3, …"):
-        evaluation.evaluate(finished, data=str(tiny_set(shape=(32, 32, 1))))
+        evaluation.evaluate(finished, data=str(tiny_set(classes=12, shape=(16, 16, 1))))
+
+
+def test_other_data_are_judged_as_a_whole_and_may_lack_classes(finished, tmp_path):
+    digits = data.load("digits", data.Options(image_size=16))
+    images, labels = digits.train.inputs, digits.train.labels
+    for number in (3, 7):
+        (tmp_path / "new" / str(number)).mkdir(parents=True)
+        for row in np.flatnonzero(labels == number)[:25]:
+            picture = Image.fromarray(images[row][..., 0])
+            picture.save(tmp_path / "new" / str(number) / f"{row}.png")
+    command = [sys.executable, "-m", "classicnets", "evaluate", str(finished.path)]
+    command += ["--data", str(tmp_path / "new"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "new has no test split: all 50 examples are judged" in done.stderr
+    found = json.loads(done.stdout)
+    assert found["examples"] == 50
+    counts = [row["examples"] for row in found["per_class"]]
+    assert counts == [0, 0, 0, 25, 0, 0, 0, 25, 0, 0]
+    rows = np.flatnonzero(labels == 7)[:25]
+    answers = Run(finished.path).model(images[np.sort(rows)])
+    right = np.argmax(ops.convert_to_numpy(answers), axis=1) == 7
+    assert found["confusion"][7][7] == right.sum()
+    assert "7" in found["per_class"][7]["name"]
 
 
 def test_a_split_that_does_not_exist_is_refused(finished):

@@ -248,3 +248,16 @@ def test_pictures_of_further_kinds_are_read(tmp_path, ending, difference):
         stream.seek(0)
         found.append(data.read_image(stream, image_size=16, channels=3).astype(int))
     assert np.abs(found[0] - found[1]).max() <= difference
+
+
+def test_a_source_may_be_a_test_as_a_whole(tmp_path):
+    lay(tmp_path / "one", CATS)
+    splits, _ = load(tmp_path / "one", whole=True)
+    assert (splits.class_names, len(splits.open_test())) == (("cat",), 4)
+    assert "one has no test split: all 4 examples are judged" in splits.notes
+    lay(tmp_path / "two", below("train") + below("val", CATS + DOGS[:1]))
+    splits, _ = load(tmp_path / "two", whole=True)
+    assert len(splits.open_test()) == 13
+    lay(tmp_path / "own", below("train") + below("test", CATS + DOGS[:1]))
+    splits, _ = load(tmp_path / "own", whole=True)
+    assert len(splits.open_test()) == 5

@@ -51,7 +51,7 @@ _changed_option = click.option(
 @click.command()
 @click.argument("run")
 @click.option("--split", default="test", help="test, validation or train.")
-@click.option("--data", help="Other data with the same classes.")
+@click.option("--data", help="Other data, of the same classes or some of them.")
 @click.option("--json", "as_json", is_flag=True)
 @_changed_option
 @backend_option
@@ -66,10 +66,17 @@ def evaluate(
     """Judge a RUN's model on every example of a split."""
     opened = open_run(run)
     start_backend()
-    from classicnets.inference import evaluation, rival
+    from classicnets.inference import evaluation, predicting, rival
     from classicnets.reports import report
 
-    metrics = evaluation.evaluate(opened, split, data=data, allow_changed=allow_changed)
+    splits = None
+    if data:
+        splits = predicting.load_data(opened, data)
+        for note in splits.notes:
+            echo(note, err=True)
+    metrics = evaluation.evaluate(
+        opened, split, data=data, splits=splits, allow_changed=allow_changed
+    )
     if data is None:
         report.write(opened)
     if as_json:

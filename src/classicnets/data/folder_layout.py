@@ -70,7 +70,9 @@ class Listing:
     table: str = ""
 
 
-def scan(root: Path, kind: FileKind, *, labelled: bool = True) -> Listing:
+def scan(
+    root: Path, kind: FileKind, *, labelled: bool = True, lacks_classes: bool = False
+) -> Listing:
     """List the files of a folder, or say how it should be laid out.
 
     Args:
@@ -78,6 +80,7 @@ def scan(root: Path, kind: FileKind, *, labelled: bool = True) -> Listing:
         kind: Which of its files.
         labelled: Whether subfolders are classes. If not, all files of a split are
             pooled, sorted by their paths.
+        lacks_classes: Whether one class may be all there is.
     """
     parts = _part_folders(root, kind, labelled=labelled)
     ignored: Counter[str] = Counter()
@@ -85,7 +88,7 @@ def scan(root: Path, kind: FileKind, *, labelled: bool = True) -> Listing:
     notes: list[str] = []
     if labelled:
         notes += _drop_unlabelled_test(parts, kind)
-        classes = _classes(parts, kind)
+        classes = _classes(parts, kind, least=1 if lacks_classes else 2)
         entries = _files_by_class(parts, classes, kind, ignored)
     else:
         entries = _pooled_files(parts, kind, ignored)
@@ -189,15 +192,15 @@ def _beside(root: Path, parts: Collection[str], kind: FileKind) -> dict[str, int
     return {name: count for name, count in counts.items() if count}
 
 
-def _classes(parts: dict[str, Path], kind: FileKind) -> list[str]:
+def _classes(parts: dict[str, Path], kind: FileKind, *, least: int) -> list[str]:
     """Return the names of the class folders, the same in every part."""
     without = kind.unlabelled if "train" in parts else ()
     (first, *others) = parts.values()
-    classes = _class_folders(first, kind, without)
+    classes = _class_folders(first, kind, without, least)
     if "" in parts:
         _check_classes(first, classes, kind)
     for folder in others:
-        names = _class_folders(folder, kind, without)
+        names = _class_folders(folder, kind, without, least)
         if names != classes:
             raise _different_classes(first, folder, classes, names)
     return classes
@@ -314,7 +317,9 @@ def _notes(
             yield f"{train / name} is left out: its {kind.name} have no label"
 
 
-def _class_folders(folder: Path, kind: FileKind, without: Sequence[str]) -> list[str]:
+def _class_folders(
+    folder: Path, kind: FileKind, without: Sequence[str], least: int
+) -> list[str]:
     names = [name for name in subfolders(folder) if name not in without]
     loose = sum(kind.includes(entry) for entry in visible(folder))
     if not names and loose:
@@ -331,7 +336,7 @@ def _class_folders(folder: Path, kind: FileKind, without: Sequence[str]) -> list
             f"({', '.join(TEXTS.endings)}) in one subfolder per class, it has"
             f" {there}{f'; {HEIC}' if HEIC_ENDINGS & others.keys() else ''}"
         )
-    if len(names) == 1:
+    if len(names) < least:
         inner = subfolders(folder / names[0])
         hint = f"; did you mean {folder / names[0]}?" if len(inner) > 1 else ""
         raise UserError(

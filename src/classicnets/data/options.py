@@ -22,7 +22,7 @@ def _key(name: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How `data.load` reads and splits a source. Each is a key of a recipe but four.
+    """How `data.load` reads and splits a source. Each is a key of a recipe but five.
 
     Args:
         labelled: Whether labels are needed. If not, a folder of images is pooled, with
@@ -54,6 +54,8 @@ class Options:
         files: What `Splits.files` was when a run began: files of a folder stay in their
             splits, whatever has been added since, and new ones are to train on; None
             carves anew.
+        whole: Nothing is carved: where a source brings no test, all of it is the test,
+            and it may lack classes.
         progress: Show the progress of decoding a folder on stderr.
 
     Raises:
@@ -78,6 +80,7 @@ class Options:
     groups: str = _key("groups")
     tokenizer: "Tokenizer | None" = None
     files: Mapping[str, Sequence[str]] | None = None
+    whole: bool = False
     progress: bool = True
 
     def __post_init__(self) -> None:

@@ -70,6 +70,8 @@ def split(source: Source, options: Options, *, fold: Fold | None = None) -> Spli
         UserError: If a class, or the pool, has too few examples for every split to get
             one, or for the folds.
     """
+    if options.whole and source.open_test is None:
+        return _whole(source)
     carving = _Carving(source, options)
     if options.files and source.files and not fold:
         carving.keep(options.files)
@@ -81,6 +83,39 @@ def split(source: Source, options: Options, *, fold: Fold | None = None) -> Spli
     if source.validation is None:
         carving.carve_validation(fold)
     return carving.splits()
+
+
+def _whole(source: Source) -> Splits:
+    """Return a source that is a test as a whole."""
+    examples = source.examples
+    if source.validation is not None:
+        examples = _joined(examples, source.validation)
+    return Splits(
+        name=source.name,
+        class_names=tuple(source.class_names),
+        train=examples,
+        validation=examples,
+        open_test=lambda: examples,
+        fingerprint=source.fingerprint,
+        notes=(
+            *source.notes,
+            f"{source.name} has no test split: all {len(examples):,} examples are"
+            " judged",
+        ),
+        tokenizer=source.tokenizer,
+    )
+
+
+def _joined(one: Examples, other: Examples) -> Examples:
+    """Return the examples of two splits, as they were read."""
+    texts = None
+    if one.texts is not None and other.texts is not None:
+        texts = [*one.texts, *other.texts]
+    return Examples(
+        np.concatenate([one.inputs[:], other.inputs[:]]),
+        np.concatenate([one.labels, other.labels]),
+        texts,
+    )
 
 
 class _Carving:

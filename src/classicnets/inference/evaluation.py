@@ -1,5 +1,6 @@
 """Metrics of a trained network on every example of a named split."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -39,7 +40,8 @@ def evaluate(
     Args:
         run: A finished run.
         split: "train", "validation" or "test".
-        data: Other data with the same classes; the result is then not kept in the run.
+        data: Other data, of some or all of the classes; without a test of their own
+            all of them are judged. The result is then not kept in the run.
         splits: The run's own data, if they are already open.
         allow_changed: ("data",) judges on the run's own data though they have changed;
             the metrics then say how, as `data_changed`.
@@ -89,13 +91,17 @@ _Judgement = tuple[dict[str, Any], dict[str, np.ndarray]]
 def _judge_classes(
     run: Run, split: str, splits: Splits, examples: Examples
 ) -> _Judgement:
-    if list(splits.class_names) != run.class_names:
+    if unknown := [name for name in splits.class_names if name not in run.class_names]:
         raise UserError(
             f"the model knows the classes {_short(run.class_names)},"
-            f" {splits.name} has {_short(splits.class_names)}."
+            f" {splits.name} has {_short(unknown)}."
         )
+    # Other data may lack classes.
+    numbers = [run.class_names.index(name) for name in splits.class_names]
+    labels = np.array(numbers, np.int32)[examples.labels]
+    examples = dataclasses.replace(examples, labels=labels)
     answers = logits(run, examples.inputs)
-    metrics = scores.judge(answers, examples.labels, splits.class_names)
+    metrics = scores.judge(answers, labels, run.class_names)
     if examples.lengths is not None:
         right = answers.argmax(axis=1) == examples.labels
         metrics["by_length"] = _by_length(examples.lengths, right)

@@ -40,7 +40,7 @@ def load_data(
     if source is None:
         changes["files"] = run.files
     if source:  # other data have no such folds
-        changes |= {"folds": 0, "fold": 0, "groups": ""}
+        changes |= {"folds": 0, "fold": 0, "groups": "", "whole": True}
     if run.tokenizer is None:
         changes |= _image_shape(run)
     splits = data.load(source or recipe.data, data.from_recipe(recipe, **changes))

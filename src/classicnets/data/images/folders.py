@@ -13,7 +13,8 @@ from classicnets.data.splitting import Source
 
 def open_image_folder(root: Path, options: Options) -> Source:
     """Decode a folder once, then open it from the cache; see `data.load`."""
-    return open_listing(scan(root, IMAGES, labelled=options.labelled), options)
+    listing = scan(root, IMAGES, labelled=options.labelled, lacks_classes=options.whole)
+    return open_listing(listing, options)
 
 
 def open_listing(listing: Listing, options: Options) -> Source:

@@ -25,7 +25,7 @@ def open_text_folder(root: Path, options: Options) -> Source:
     The folder `train/unsup` of the Large Movie Review Dataset is left out: its texts
     have no label.
     """
-    listing = scan(root, TEXTS)
+    listing = scan(root, TEXTS, lacks_classes=options.whole)
     texts: list[str] = []
     rows: list[int] = []
     failures: list[tuple[str, str]] = []

@@ -79,6 +79,15 @@ def encode_splits(raw: Splits, options: Options) -> Splits:
     """
     # After the carving: the vocabulary must know nothing of the validation.
     train, tokenizer = _encoded_train(raw, options)
+    if raw.validation is raw.train:  # judged as a whole
+        return replace(
+            raw,
+            train=train,
+            validation=train,
+            open_test=lambda: train,
+            notes=(*raw.notes, *_token_notes(train, tokenizer, options)),
+            tokenizer=tokenizer,
+        )
     return replace(
         raw,
         train=train,
