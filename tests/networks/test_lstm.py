@@ -36,6 +36,9 @@ def test_padding_changes_nothing(pooling, bidirectional):
     for row, length in enumerate(LENGTHS):
         alone = outputs(network, texts()[row : row + 1, :length])
         np.testing.assert_allclose(alone[0], result[row], atol=1e-6)
+    # As keras.utils.pad_sequences pads.
+    before = [np.roll(t, 16 - n) for t, n in zip(texts(16), LENGTHS, strict=True)]
+    np.testing.assert_allclose(outputs(network, np.stack(before)), result, atol=1e-6)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])

@@ -61,10 +61,10 @@ def lstm(
 ) -> keras.Model:
     """Build the LSTM classifier.
 
-    Texts come as tokens, padded with 0 at their ends. The result does not depend on
-    how far they are padded: a forward layer meets the padding after the text, a
-    backward layer reads each text from its own last token, and pooling leaves the
-    padding out.
+    Texts come as tokens, padded with 0 at their ends, or at their beginnings. The
+    result does not depend on which and how far: a forward layer meets the padding after
+    the text, a backward layer reads each text from its own last token, and pooling
+    leaves the padding out.
 
     Args:
         input_shape: (length,) of int32 tokens, where length may be None; (steps,
@@ -116,8 +116,9 @@ def lstm(
     padding = None
     if len(input_shape) == 1:
         inputs = keras.Input(input_shape, dtype="int32", name="tokens")
-        padding = _Padding(inputs)
-        x = layers.Embedding(vocabulary_size, embedding_size, name="embedding")(inputs)
+        tokens = _without_leading_padding(inputs)
+        padding = _Padding(tokens)
+        x = layers.Embedding(vocabulary_size, embedding_size, name="embedding")(tokens)
         # One number per token decides for all of its vector.
         shape = (None, None, 1)
         x = layers.Dropout(word_dropout, noise_shape=shape, name="word_dropout")(x)
@@ -147,7 +148,7 @@ def lstm(
     logits = layers.Dense(classes, name="logits")(x)
     if votes and padding is not None:
         logits = ops.cast(logits, "float32") + _votes(
-            inputs, classes, vocabulary_size=vocabulary_size, pairs=votes
+            tokens, classes, vocabulary_size=vocabulary_size, pairs=votes
         )
     return keras.Model(inputs, logits, name="lstm")
 
@@ -186,6 +187,17 @@ def _votes(
         sums.append(ops.sum(votes * ratios * is_first[..., None], axis=1))
         counts.append(ops.sum(is_first, axis=1, keepdims=True))
     return _VOTE * sum(sums) / ops.sqrt(ops.maximum(sum(counts), 1.0))
+
+
+def _without_leading_padding(tokens: keras.KerasTensor) -> keras.KerasTensor:
+    """Move the zeros before a text (batch, length) behind it.
+
+    `keras.utils.pad_sequences` puts them before it where nobody says otherwise.
+    """
+    first = ops.argmax(ops.cast(ops.not_equal(tokens, 0), "int32"), axis=1)
+    places = ops.cumsum(ops.ones_like(tokens), axis=1)  # 1, 2, ... in every row
+    shifted = places - 1 + ops.cast(ops.expand_dims(first, 1), "int32")
+    return ops.take_along_axis(tokens, shifted % places[:, -1:], axis=1)
 
 
 class _Padding:
