@@ -142,7 +142,7 @@ def _fold(name: str, options: Options) -> Fold | None:
     if file.is_file():
         return Fold(number, of, read_groups(file))
     if path.suffix.lower() in READERS:
-        names = read_groups_column(path, options.text_column, groups)
+        names = read_groups_column(path, groups)
         return Fold(number, of, names)
     raise UserError(
         f"groups must be a text file with one line per example, got {groups}."

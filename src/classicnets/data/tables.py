@@ -2,14 +2,14 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from classicnets.data.folder_layout import part_of
-from classicnets.data.table_files import NO_SPLIT, READERS, Columns, shortened
+from classicnets.data.table_files import Table, open_table_file, shortened
 from classicnets.errors import UserError, nearest
 
 TEXT_COLUMNS = (
@@ -35,6 +35,14 @@ def number_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(names), np.array([numbers[label] for label in labels], np.int32)
 
 
+class Columns(NamedTuple):
+    """The names of the columns that are read; `split` is "" where there is none."""
+
+    text: str
+    label: str
+    split: str
+
+
 def read_table(
     path: Path, text_column: str = "", label_column: str = ""
 ) -> tuple[list[str], list[str], list[str], list[str]]:
@@ -42,28 +50,26 @@ def read_table(
 
     A part is "train", "validation" or "test", or "" where the table has none.
     """
+    table = open_table_file(path)
+    columns = _choose(path, table.columns, text_column, label_column)
+    notes = list(table.notes)
+    if not (text_column and label_column):
+        notes.append(
+            f"{path.name}: texts from the column {columns.text!r}, labels from "
+            f"{columns.label!r}"
+        )
     texts: list[str] = []
     labels: list[str] = []
     parts: list[str] = []
-    notes: list[str] = []
-
-    def choose(columns: Sequence[str]) -> Columns:
-        choice = _choose(path, columns, text_column, label_column)
-        if not (text_column and label_column):
-            notes.append(
-                f"{path.name}: texts from the column {choice.text!r}, labels from "
-                f"{choice.label!r}"
-            )
-        return choice
-
-    for place, text, label, part in READERS[path.suffix.lower()](path, choose):
+    for place, values in _rows(path, table, columns):
+        text = values[columns.text]
         if not isinstance(text, str):
             raise UserError(
                 f"every text of {path} must be a string, {place} has {shortened(text)}"
             )
         texts.append(text)
-        labels.append(_label(path, place, label))
-        parts.append("" if part is NO_SPLIT else _part(path, place, part))
+        labels.append(_label(path, place, values.get(columns.label)))
+        parts.append(_part(path, place, values[columns.split]) if columns.split else "")
     if not texts:
         raise UserError(f"{path} must have rows, it has only the names of its columns")
     if "" not in parts and "train" not in parts:
@@ -74,10 +80,41 @@ def read_table(
     return texts, labels, parts, notes
 
 
-def read_groups_column(path: Path, text_column: str, column: str) -> list[str]:
+def read_groups_column(path: Path, column: str) -> list[str]:
     """Read what a column has in the training rows; of a table without parts, in all."""
-    _, groups, parts, _ = read_table(path, text_column, column)
-    return [group for group, part in zip(groups, parts) if part in ("", "train")]
+    table = open_table_file(path)
+    if column not in table.columns:
+        hint = nearest(column, table.columns)
+        raise UserError(f"groups: {path} has no column {column!r}. {hint}")
+    split = first_column(("split",), table.columns)
+    groups = []
+    for place, values in _rows(path, table, Columns(column, "", split)):
+        group = values[column]
+        if group is None or not str(group).strip():
+            raise UserError(
+                f"every row of {path} must name a group in {column!r}, {place} has none"
+            )
+        if not split or _part(path, place, values[split]) == "train":
+            groups.append(str(group).strip())
+    return groups
+
+
+def _rows(
+    path: Path, table: Table, columns: Columns
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the place and the values of every row.
+
+    Raises:
+        UserError: If a row cannot be read, or has no text or split.
+    """
+    names = [name for name in dict.fromkeys(columns) if name]
+    for row in table.read(names):
+        if row.error:
+            raise row.error
+        for column in (columns.text, columns.split):
+            if column and column not in row.values:
+                raise UserError(f"{row.place} of {path} has no {column!r}")
+        yield row.place, row.values
 
 
 def _choose(

@@ -15,7 +15,7 @@ from classicnets.data.folder_layout import Listing, part_of, skipped_note
 from classicnets.data.images.folders import open_listing
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source
-from classicnets.data.table_files import READERS, Columns
+from classicnets.data.table_files import READERS, open_table_file
 from classicnets.data.tables import (
     LABEL_COLUMNS,
     TEXT_COLUMNS,
@@ -47,7 +47,7 @@ def image_table(path: Path, options: Options) -> tuple[str, str] | None:
 
     A column that is called like images have them too: `id` beside `text` counts rows.
     """
-    columns = _columns(path)
+    columns = open_table_file(path).columns
     if options.text_column or first_column(TEXT_COLUMNS, columns):
         return None
     image = first_column(IMAGE_COLUMNS, columns)
@@ -200,26 +200,7 @@ def _names_images(path: Path, index: _Index, options: Options) -> bool:
     try:
         if not index.files or not (columns := image_table(path, options)):
             return False
-        rows = READERS[path.suffix.lower()](path, lambda _: Columns(*columns, ""))
-        return any(index.find(str(name)) for _, name, *_ in islice(rows, _LOOKED_AT))
+        rows = islice(open_table_file(path).read(columns), _LOOKED_AT)
+        return any(index.find(str(row.values.get(columns[0]))) for row in rows)
     except UserError:
         return False
-
-
-class _SeenError(Exception):
-    """The names of the columns have been read."""
-
-
-def _columns(path: Path) -> list[str]:
-    """Return the names of a table's columns."""
-    columns: list[str] = []
-
-    def choose(names: Sequence[str]) -> Columns:
-        columns.extend(names)
-        raise _SeenError
-
-    try:
-        next(READERS[path.suffix.lower()](path, choose), None)
-    except _SeenError:
-        return columns
-    return columns
