@@ -3,7 +3,7 @@
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from classicnets.runs.run import Run
+
+_NAMED = 5  # inputs without an answer, of many
 
 
 def _png(context: click.Context, option: click.Parameter, path: str) -> Path | None:
@@ -96,57 +98,83 @@ def evaluate(
 @click.argument("run")
 @click.argument("inputs", nargs=-1)
 @click.option("--text", "texts", multiple=True, help="A text to classify.")
+@click.option("--column", default="", help="Of a table: that of the texts or paths.")
 @click.option("--top", default=3, type=click.IntRange(1), help="Classes per input.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per input.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A .csv or .jsonl file with all columns of a table and the answers.",
+)
 @backend_option
 def predict(
     run: str,
     inputs: tuple[str, ...],
     *,
     texts: tuple[str, ...],
+    column: str,
     top: int,
     as_json: bool,
+    output: Path | None,
 ) -> None:
-    """Classify files, folders of them, or - for standard input.
+    """Classify files, folders of them, rows of tables, or - for standard input.
 
     A network on texts takes a file as one text, and standard input as one per line.
+    Answers come in the order of the inputs. What has none does not end the others: it
+    is named, and the exit code is then 2.
     """
     opened = open_run(run)
+    _check_inputs(opened, inputs, texts)
+    if output:
+        from classicnets.inference import answers
+
+        answers.check(output)
+    start_backend()
+    from classicnets.inference import predicting
+
+    sources: list[Any] = [p if p != "-" else sys.stdin.buffer for p in inputs]
+    results = itertools.chain(
+        predicting.predictions(opened, texts, top=top) if texts else (),
+        predicting.predictions(opened, sources, top=top, column=column, as_texts=False),
+    )
+    if output:
+        errors = list(answers.write(results, output))
+        for error in errors[:_NAMED]:
+            echo(f"classicnets: {error}", err=True)
+        if len(errors) > _NAMED:
+            echo(f"classicnets: and {len(errors) - _NAMED:,} more", err=True)
+        echo(output)
+    else:
+        errors = list(_printed(results, as_json=as_json))
+    if errors:
+        sys.exit(2)
+
+
+def _check_inputs(run: "Run", inputs: Sequence[str], texts: Sequence[str]) -> None:
     if not inputs and not texts:
         raise UserError("predict needs files, - for standard input, or --text.")
     if "-" in inputs and sys.stdin is None:
         raise UserError("- is standard input, which is closed.")
-    if texts and opened.tokenizer is None:
+    if texts and run.tokenizer is None:
         raise UserError(
-            f"{opened.name} classifies images: --text is for texts, whose runs have"
+            f"{run.name} classifies images: --text is for texts, whose runs have"
             " a tokenizer.json."
         )
-    start_backend()
-    failed = False
-    for result in _predictions(opened, inputs, texts=texts, top=top):
-        failed = failed or "error" in result
+
+
+def _printed(results: Iterable[dict[str, Any]], *, as_json: bool) -> Iterator[str]:
+    """Print results as they come; yield the errors."""
+    for result in results:
+        if "error" in result:
+            yield result["error"]
         if as_json:
-            echo(json.dumps(result, ensure_ascii=False))
+            echo(json.dumps(result, ensure_ascii=False, default=str))
         elif "error" in result:
             echo(f"classicnets: {result['error']}", err=True)
         else:
             classes = (f"{c['name']} {c['probability']:.1%}" for c in result["classes"])
             echo(f"{result['input']}  {'  '.join(classes)}")
-    if failed:
-        sys.exit(2)
-
-
-def _predictions(
-    run: "Run", inputs: tuple[str, ...], *, texts: tuple[str, ...], top: int
-) -> Iterator[dict[str, Any]]:
-    from classicnets.inference import predicting
-
-    paths = [sys.stdin.buffer if path == "-" else path for path in inputs]
-    if run.tokenizer is None:
-        return predicting.image_predictions(run, paths, top=top)
-    typed = ((text, text) for text in texts)
-    named = itertools.chain(typed, predicting.texts_in(paths))
-    return predicting.text_predictions(run, named, top=top)
 
 
 @click.command()

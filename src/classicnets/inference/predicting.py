@@ -2,10 +2,8 @@
 
 import functools
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -13,12 +11,10 @@ from scipy.special import softmax
 from classicnets import data
 from classicnets.data import Rows, Splits
 from classicnets.data.batches import in_batches
-from classicnets.data.folder_files import IMAGES, TEXTS, FileKind, files_below
 from classicnets.errors import UserError
+from classicnets.inference import inputs as given
 from classicnets.runs import identity
 from classicnets.runs.run import Run
-
-Source = str | Path | BinaryIO
 
 
 def load_data(
@@ -56,109 +52,125 @@ def logits(run: Run, inputs: np.ndarray | Rows) -> np.ndarray:
     return in_batches(run.forward, inputs, size)
 
 
-def predict(run: Run, inputs: Sequence[Source], top: int = 5) -> list[dict[str, Any]]:
+def predict(run: Run, inputs: Any, top: int = 5, *, column: str = "") -> Any:
     """Classify images or texts.
 
     Args:
         run: A finished run.
-        inputs: For a network on images: files of any size, folders of them, or open
-            binary files. For one on texts: the texts.
+        inputs: One input, or a list of them. For a network on images: a file of any
+            size, a folder, a table with a column of paths, an open binary file, an
+            array (height, width) or (height, width, channels) of 0..255, a Pillow
+            image. For one on texts: a text as a string; a `Path` of a file that is one
+            text, of a folder, or of a table with a column of texts; an open binary
+            file, one text per line.
         top: How many classes to return per input.
+        column: Of a table; "" guesses it by its name.
 
     Returns:
-        A dict per input: `input`, and `classes`, a list of {"name", "probability"},
-        the most probable first.
+        A dict for one input: `input`, and `classes`, a list of {"name",
+        "probability"}, the most probable first; of a table also its `row`. A list of
+        them for a list, a folder, a table, an open file of lines, or a batch (n,
+        height, width, channels).
 
     Raises:
         UserError: For what is not an image, or not a text.
     """
-    if run.tokenizer is None:
-        results = list(image_predictions(run, inputs, top=top))
-    else:
-        named = ((str(text), text) for text in inputs)
-        results = list(text_predictions(run, named, top=top))
+    one = given.is_one(inputs)
+    sources = [inputs] if one else list(inputs)
+    results = list(predictions(run, sources, top=top, column=column))
     for result in results:
         if "error" in result:
             raise UserError(result["error"])
-    return results
+    if not one or given.has_several(inputs, reads_texts=run.tokenizer is not None):
+        return results
+    return results[0]
 
 
-def text_predictions(
-    run: Run, named: Iterable[tuple[str, Any]], *, top: int
+def predictions(
+    run: Run,
+    sources: Iterable[given.Source],
+    *,
+    top: int,
+    column: str = "",
+    as_texts: bool = True,
 ) -> Iterator[dict[str, Any]]:
-    """Yield what `predict` returns, with `error` for what is not a text.
+    """Yield what `predict` returns, in order, with `error` for what has no answer.
 
     Args:
-        run: A finished run on texts.
-        named: What to call each input, and its text or the error of reading it.
-        top: How many classes to return per text.
+        run: A finished run.
+        sources: See `predict`.
+        top: How many classes to return per input.
+        column: Of a table; "" guesses it by its name.
+        as_texts: Whether strings are texts for a network on texts, or else paths.
     """
-    recipe, tokenizer, inputs = run.recipe, run.tokenizer, iter(named)
-    if tokenizer is None:
-        raise UserError(f"{run.name} classifies images, not texts.")
-    while some := list(itertools.islice(inputs, 1000)):
-        texts = [text for _, text in some if isinstance(text, str)]
+    if run.tokenizer is None:
+        yield from _image_predictions(run, given.images_of(sources, column), top)
+        return
+    named = itertools.chain.from_iterable(
+        [given.Input(source, source)]
+        if as_texts and isinstance(source, str)
+        else given.texts_of([source], column)
+        for source in sources
+    )
+    yield from _text_predictions(run, named, top)
+
+
+def _text_predictions(
+    run: Run, inputs: Iterable[given.Input], top: int
+) -> Iterator[dict[str, Any]]:
+    recipe, tokenizer, waiting = run.recipe, run.tokenizer, iter(inputs)
+    assert tokenizer is not None
+    while some := list(itertools.islice(waiting, 1000)):
+        texts = [each.value for each in some if isinstance(each.value, str)]
         tokens, _ = data.encode(
             tokenizer,
             texts,
             max_tokens=recipe.max_tokens,
             keep_tokens=recipe.keep_tokens,
         )
-        rows = iter(logits(run, tokens) if texts else ())
-        for name, text in some:
-            if isinstance(text, str):
-                classes = _most_probable(run, next(rows), top)
-                yield {"input": name, "classes": classes}
-            else:
-                yield {"input": name, "error": f"{name} is not a text: {text}"}
+        answers = iter(logits(run, tokens) if texts else ())
+        for each in some:
+            is_text = isinstance(each.value, str)
+            yield _result(run, each, next(answers) if is_text else each.value, top)
 
 
-def texts_in(paths: Iterable[Source]) -> Iterator[tuple[str, Any]]:
-    """Yield the name and the text, or the error of reading it, of every input.
-
-    Args:
-        paths: Files, each one text; folders of `.txt` files; open binary files, one
-            text per line.
-    """
-    for file in _files(paths, TEXTS):
-        if isinstance(file, str | Path):
-            try:
-                yield str(file), data.read_text(file)
-            except UserError as error:
-                yield str(file), error
-        else:
-            lines = data.read_text(file).splitlines()
-            yield from ((line, line) for line in lines if line.strip())
-
-
-def image_predictions(
-    run: Run, paths: Iterable[Source], *, top: int
+def _image_predictions(
+    run: Run, inputs: Iterable[given.Input], top: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield what `predict` returns, with `error` for what is not an image."""
     if not run.recipe.kind.labelled:
         raise UserError(
             f"{run.name} has no classes to predict, it is {run.recipe.kind.name}."
         )
-    read, files = _image_reader(run), _files(paths, IMAGES)
-    while some := list(itertools.islice(files, 100)):
-        results, pixels = [], []
-        for path in some:
-            result: dict[str, Any] = {"input": getattr(path, "name", str(path))}
+    read, waiting = _image_reader(run), iter(inputs)
+    while some := list(itertools.islice(waiting, 100)):
+        values: list[Any] = []
+        for each in some:
             try:
-                pixels.append(read(path))
+                wrong = isinstance(each.value, UserError)
+                values.append(each.value if wrong else read(each.value))
             except UserError as error:
-                result["error"] = str(error)
-            results.append(result)
-        rows = iter(logits(run, np.stack(pixels)) if pixels else ())
-        for result in results:
-            if "error" not in result:
-                result["classes"] = _most_probable(run, next(rows), top)
-            yield result
+                values.append(error)
+        pixels = [value for value in values if not isinstance(value, UserError)]
+        answers = iter(logits(run, np.stack(pixels)) if pixels else ())
+        for each, value in zip(some, values, strict=True):
+            wrong = isinstance(value, UserError)
+            yield _result(run, each, value if wrong else next(answers), top)
+
+
+def _result(
+    run: Run, each: given.Input, answer: UserError | np.ndarray, top: int
+) -> dict[str, Any]:
+    result: dict[str, Any] = {"input": each.name}
+    if isinstance(answer, UserError):
+        result["error"] = str(answer)
+    else:
+        result["classes"] = _most_probable(run, answer, top)
+    return result if each.row is None else result | {"row": each.row}
 
 
 def images(
     run: Run,
-    paths: Sequence[Source],
+    paths: Sequence[given.Source],
     *,
     most: int,
     allow_changed: Sequence[str] = (),
@@ -180,14 +192,17 @@ def images(
     if not paths:
         splits = load_data(run, allow_changed=allow_changed)
         return np.asarray(splits.validation.inputs[:most])
-    read, files = _image_reader(run), _files(paths, IMAGES)
-    return np.stack([read(path) for path in itertools.islice(files, most)])
+    read = _image_reader(run)
+    some = [each.value for each in itertools.islice(given.images_of(paths), most)]
+    for wrong in (value for value in some if isinstance(value, UserError)):
+        raise wrong
+    return np.stack([read(value) for value in some])
 
 
-def _image_reader(run: Run) -> Callable[[Source], np.ndarray]:
+def _image_reader(run: Run) -> Callable[[given.Source], np.ndarray]:
     """Return a function that reads an image as the run's network takes it."""
     return functools.partial(
-        data.read_image, **_image_shape(run), resize=run.recipe.resize
+        given.read_picture, **_image_shape(run), resize=run.recipe.resize
     )
 
 
@@ -208,15 +223,3 @@ def _most_probable(run: Run, row: np.ndarray, top: int) -> list[dict[str, Any]]:
     names, shares = run.class_names, softmax(row)
     order = np.argsort(-shares, kind="stable")[:top]
     return [{"name": names[k], "probability": float(shares[k])} for k in order]
-
-
-def _files(paths: Iterable[Source], kind: FileKind) -> Iterator[Source]:
-    """Yield the files of a kind below folders, and every other path as it is."""
-    for path in paths:
-        if isinstance(path, str | Path) and Path(path).is_dir():
-            files = [entry.path for entry in files_below(Path(path), kind, Counter())]
-            if not files:
-                raise UserError(f"{path} must hold {', '.join(kind.endings)} files.")
-            yield from sorted(map(Path, files))
-        else:
-            yield path

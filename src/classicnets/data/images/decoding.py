@@ -116,6 +116,15 @@ def decode(content: bytes, image_size: Size, channels: int, resize: str) -> np.n
         return _resize(pixels, size, resize)
 
 
+def resize_image(
+    image: Image.Image, image_size: Size, channels: int, resize: str
+) -> np.ndarray:
+    """Return the pixels of a Pillow image as `read_image` returns a file's."""
+    with _one_error(), pillow_warnings():
+        upright = ImageOps.exif_transpose(image)
+        return _resize(_pixels(_convert(upright, channels)), sides(image_size), resize)
+
+
 def probe(path: str | os.PathLike[str]) -> tuple[int, int, bool]:
     """Return (width, height, is grey) of an image file from its header alone."""
     with _one_error(), open(path, "rb") as stream:

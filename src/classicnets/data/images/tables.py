@@ -66,7 +66,7 @@ def tables_of_images(root: Path, options: Options) -> list[Path]:
     ]
     if not paths:
         return []
-    index = _Index(root)
+    index = Index(root)
     return [path for path in paths if _names_images(path, index, options)]
 
 
@@ -79,7 +79,7 @@ def open_image_tables(root: Path, tables: Sequence[Path], options: Options) -> S
         options: How they are read.
     """
     by_part = _by_part(root, tables)
-    index = _Index(root)
+    index = Index(root)
     rows: dict[str, tuple[str, str]] = {}  # by file its label and part
     missing: list[tuple[str, str]] = []
     notes: list[str] = []
@@ -116,7 +116,7 @@ def open_image_tables(root: Path, tables: Sequence[Path], options: Options) -> S
 def _listing(
     root: Path,
     rows: Mapping[str, tuple[str, str]],
-    index: "_Index",
+    index: "Index",
     notes: Sequence[str],
 ) -> Listing:
     files = sorted(rows, key=lambda file: (_ORDER.index(rows[file][1]), file))
@@ -140,7 +140,7 @@ def _listing(
     )
 
 
-class _Index:
+class Index:
     """The images below a folder, found by path, by name or by name without ending."""
 
     def __init__(self, root: Path) -> None:
@@ -195,7 +195,7 @@ def _by_part(root: Path, tables: Sequence[Path]) -> dict[str, Path]:
     return {part: by_part[part] for part in _ORDER if part in by_part}
 
 
-def _names_images(path: Path, index: _Index, options: Options) -> bool:
+def _names_images(path: Path, index: Index, options: Options) -> bool:
     """Return whether a table names images: one of classes has an `id`, too."""
     try:
         if not index.files or not (columns := image_table(path, options)):
