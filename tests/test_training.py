@@ -256,6 +256,50 @@ def test_keras_callbacks_see_the_epochs_and_can_stop(tmp_path, tiny_set):
     assert len(run.history) == 2
 
 
+def test_keras_callbacks_watch_what_they_watch_in_keras(tmp_path, tiny_set):
+    still = {"learning_rate": 0.0, "fast_kernels": False, "epochs": 9}
+    best = tmp_path / "{epoch}-{val_loss:.2f}.keras"
+    for number, watching in enumerate(
+        (
+            keras.callbacks.EarlyStopping(patience=1, min_delta=0.1),
+            keras.callbacks.EarlyStopping("val_accuracy", patience=1),
+            keras.callbacks.EarlyStopping("loss", mode="min", patience=1, min_delta=1),
+            keras.callbacks.ModelCheckpoint(best, "val_accuracy", save_best_only=True),
+            keras.callbacks.CSVLogger(tmp_path / "log.csv"),
+        )
+    ):
+        data = str(tiny_set())
+        run = train(tmp_path, data=data, callbacks=[watching], **still)
+        assert len(run.history) < 9 or number > 2, watching
+    rows = run.history
+    saved = list(tmp_path.glob("*.keras"))
+    top = [row["validation_top1"] for row in rows]
+    assert len(saved) == sum(v > max([-1, *top[:k]]) for k, v in enumerate(top)) < 9
+    with (tmp_path / "log.csv").open() as file:
+        logged = list(csv.DictReader(file))
+    for row, log in zip(rows, logged, strict=True):
+        assert float(log["val_loss"]) == pytest.approx(row["validation_loss"])
+        assert float(log["val_accuracy"]) == pytest.approx(row["validation_top1"])
+
+
+@pytest.mark.parametrize(
+    ("callback", "words"),
+    [
+        (keras.callbacks.EarlyStopping("val_acc"), "'val_acc', which is not measured"),
+        (keras.callbacks.EarlyStopping("val_auc"), "'val_auc', which is not measured"),
+        (keras.callbacks.ReduceLROnPlateau("val_loss"), "schedule, warmup_epochs, milestones"),
+        (keras.callbacks.LearningRateScheduler(lambda e: 0.1), "schedule"),
+        (keras.callbacks.BackupAndRestore("backup"), "classicnets resume RUN"),
+        (lambda: None, "instances of keras.callbacks.Callback"),
+    ],
+)
+def test_callbacks_without_effect_are_one_line(tmp_path, tiny_set, callback, words):
+    with pytest.raises(cn.UserError, match=words) as raised:
+        train(tmp_path, data=str(tiny_set()), callbacks=[callback])
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_training_stops_early_and_keeps_the_best_epoch(tmp_path, tiny_set):
     # A learning rate of 0 never gets better than its first epoch.
     run = train(

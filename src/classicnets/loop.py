@@ -21,6 +21,7 @@ from classicnets.runs import checkpoint
 from classicnets.runs.checkpoint import Checkpoints
 from classicnets.runs.run import Run
 from classicnets.tasks import Task
+from classicnets.tasks.callbacks import with_keras_names
 from classicnets.terminal import Bar, Watch
 
 _NAMED_ROWS = 8  # of the examples of a step that went wrong
@@ -45,16 +46,15 @@ class Loop:
         *,
         recipe: Recipe,
         splits: Splits,
-        callbacks: Sequence[keras.callbacks.Callback],
+        callbacks: keras.callbacks.CallbackList,
     ) -> None:
         self.run, self.task, self.recipe, self.splits = run, task, recipe, splits
         # The rest of an epoch's order is left out; it is another rest every epoch.
         self.step_size = math.prod(task.batch_shape)
         self.steps = len(splits.train) // self.step_size
         self.rates = learning_rates(recipe, self.steps)
-        self.callbacks = keras.callbacks.CallbackList(
-            list(callbacks), model=task.network
-        )
+        self.callbacks = callbacks
+        self.callbacks.set_model(task.network)
         self.callbacks.set_params({"epochs": recipe.epochs, "steps": self.steps})
         self.checkpoints = Checkpoints(
             run.path / checkpoint.FOLDER, task.state, task.network.variables
@@ -189,7 +189,7 @@ class Loop:
         self._save_pictures()
         self.run.set_status("running", epoch=self.epoch, best=self.best)
         logs = {k: v for k, v in row.items() if k != "epoch" and v is not None}
-        self.callbacks.on_epoch_end(self.epoch - 1, logs)
+        self.callbacks.on_epoch_end(self.epoch - 1, with_keras_names(logs))
         if self._waited_enough():
             patience = self.recipe.early_stopping
             self.bar.say(f"no better validation for {patience} epochs: stopped.")

@@ -15,12 +15,14 @@ from classicnets import data, engine, networks
 from classicnets import recipe as recipes
 from classicnets.errors import RunError, Stopped, UserError
 from classicnets.loop import Loop
+from classicnets.networks.options import follows_from_data
 from classicnets.recipe import Recipe
 from classicnets.reports import report
 from classicnets.runs import earlier, environment, new, resuming
 from classicnets.runs.checkpoint import has_checkpoint
 from classicnets.runs.run import Run
 from classicnets.tasks import TASKS, Task, judging
+from classicnets.tasks.callbacks import prepare
 from classicnets.weights import loading
 
 
@@ -40,7 +42,7 @@ def train(
         recipe: Name of a shipped recipe, path of a TOML file, or a `Recipe`.
         runs: Folder in which the run's folder is made.
         name: Name of the run; the recipe's name by default.
-        callbacks: Standard Keras callbacks.
+        callbacks: Keras callbacks; logs have Keras's names (`val_loss`) beside ours.
         verbose: Show the progress on stderr.
         fingerprint: Of the data, where they must be the same as those of another run.
         **changes: Keys of the recipe to change, such as `epochs=2` or `data="photos"`.
@@ -59,6 +61,7 @@ def train(
     recipe = recipes.adapt(recipe, changes)
     with _precision(recipe.precision):
         ready = _prepare(recipe, verbose)
+        watched = prepare(callbacks, ready.task.logs, ready.task.validated)
         resuming.check_content(fingerprint, ready.splits)
         facts = {"class_names": list(ready.splits.class_names)}
         facts |= {"fresh_layers": ready.fresh} if recipe.weights else {}
@@ -70,7 +73,7 @@ def train(
         )
         _save_data(run, ready.splits)
         with run.locked():
-            loop = ready.loop(run, callbacks)
+            loop = ready.loop(run, watched)
             return _run(loop, [*ready.splits.notes, *ready.notes], verbose=verbose)
 
 
@@ -113,7 +116,8 @@ def resume(
             return run
         with _precision(recipe.precision):
             ready = _prepare(recipe, verbose, run)
-            loop = ready.loop(run, callbacks)
+            watched = prepare(callbacks, ready.task.logs, ready.task.validated)
+            loop = ready.loop(run, watched)
             notes = ready.notes + loop.find_checkpoint()
             resuming.check(
                 run,
@@ -252,7 +256,7 @@ class _Ready:
     notes: list[str]
     fresh: list[str]
 
-    def loop(self, run: Run, callbacks: Sequence[keras.callbacks.Callback]) -> Loop:
+    def loop(self, run: Run, callbacks: keras.callbacks.CallbackList) -> Loop:
         """Return the loop of a run."""
         return Loop(
             run, self.task, recipe=self.recipe, splits=self.splits, callbacks=callbacks
@@ -266,6 +270,8 @@ def _prepare(recipe: Recipe, verbose: bool, run: Run | None = None) -> _Ready:
     random.seed(recipe.seed)
     if recipe.deterministic:
         engine.make_deterministic()
+    if reason := follows_from_data(recipe.network_options):
+        raise UserError(reason)
     networks.check_options(recipe.network, recipe.network_options)
     # Its checkpoint has all weights: it needs the file that it began from no more.
     fresh = (

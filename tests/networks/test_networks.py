@@ -1,6 +1,7 @@
 """Networks by name."""
 
 import inspect
+import math
 import sys
 import types
 
@@ -126,3 +127,33 @@ def test_batch_norm_is_found_in_models_within_models():
     assert has_batch_norm(outer)
     dense = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     assert not has_batch_norm(keras.Sequential([keras.Input((2,)), dense]))
+
+
+WRONG = {
+    bool: ["no", 1, None],
+    int: [0, -1, 2.5, "3", True, 10**12, None],
+    float: [1.5, -0.1, "a", True, math.nan, None],
+    str: [3, None, True],
+}
+
+
+@pytest.mark.parametrize("network", [*networks.NETWORKS, *networks.PAIRS])
+def test_every_option_refuses_other_values_in_one_line(network):
+    defaults = networks.network_options(network)
+    networks.check_options(network, defaults)
+    tried = 0
+    for option, default in defaults.items():
+        if isinstance(default, tuple):
+            wrong = [5, "a", [[1]], [0], ["b"], [1] * 200]
+        else:
+            wrong = list(WRONG.get(type(default), [0, "a", 2.5]))
+            if option == "epsilon":
+                wrong.remove(1.5)
+            if option == "votes":
+                wrong.remove(0)
+        for value in wrong:
+            with pytest.raises(UserError, match=f"^{option} must (be|have)") as raised:
+                networks.check_options(network, {option: value})
+            assert "\n" not in str(raised.value)
+            tried += 1
+    assert tried >= 3 * len(defaults)

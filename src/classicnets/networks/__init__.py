@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from classicnets import kinds
 from classicnets.errors import UserError, nearest
 from classicnets.networks import memory, private
+from classicnets.networks import options as option_values
 
 if TYPE_CHECKING:
     import keras
 
 _MOST_PARAMETERS = 2 * 10**9
 _MOST_AT_ONCE = 2 * 10**8  # more are counted before they take memory
-_MOST_LAYERS = 100  # that an option lists
 
 # A network's name, its file and its options. The function in the file has the network's
 # name or else the file's. Files are imported when a network is built: a list of names
@@ -237,29 +237,21 @@ def _takes_images(network: str, shape: tuple[int | None, ...]) -> UserError:
 
 
 def check_options(network: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that the network does not have."""
-    defaults = network_options(network)
+    """Refuse options that the network does not have, or not with such values."""
+    _, fixed = find(network)
+    kinds_of = {
+        name: kind
+        for build in _functions(network)
+        for name, kind in option_values.types_of(build).items()
+        if name not in fixed
+    }
     for option, value in options.items():
-        _check_extent(option, value)
-        if option not in defaults:
+        if option not in kinds_of:
             raise UserError(
                 f"{network} has no option {option!r}. "
-                + (nearest(option, defaults) if defaults else "It has no options.")
+                + (nearest(option, kinds_of) if kinds_of else "It has no options.")
             )
-
-
-def _check_extent(option: str, value: Any) -> None:
-    """Refuse numbers, and rows of them, that no network can have."""
-    values = value if isinstance(value, list | tuple) else [value]
-    if len(values) > _MOST_LAYERS:
-        raise UserError(
-            f"{option} must have {_MOST_LAYERS} numbers at most, got {len(values):,}."
-        )
-    for number in values:
-        if isinstance(number, int) and number > _MOST_PARAMETERS:
-            raise UserError(
-                f"{option} must be at most {_MOST_PARAMETERS:,}, got {number:,}."
-            )
+        option_values.check(option, value, kinds_of[option])
 
 
 def _build(network: str, make: Callable[[], Any]) -> Any:

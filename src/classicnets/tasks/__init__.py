@@ -30,6 +30,10 @@ class Task(Protocol):
         """What a step logs, by name."""
 
     @property
+    def validated(self) -> tuple[str, ...]:
+        """What `validate` measures, by name."""
+
+    @property
     def batch_shape(self) -> tuple[int, ...]:
         """The shape of the examples of a step."""
 

@@ -21,6 +21,7 @@ class Classify:
     """Minimizes the cross-entropy of the labels."""
 
     logs = ("loss", "accuracy")
+    validated = ("loss", "top1", "top5")
 
     def __init__(self, network: keras.Model, recipe: Recipe, splits: Splits):
         self.network = network

@@ -46,6 +46,7 @@ class Generate:
             getattr(objectives, loss) for loss in self.objective.losses
         )
         self.logs = (*self.objective.logs, "generator_loss")
+        self.validated = ("kid",)
         self.inputs = Pixels(recipe, splits.train, scaling=(0.5, 0.5))  # to [-1, 1]
         self.order = self.inputs.order
         self.batch_shape = (recipe.critic_steps, recipe.batch_size)

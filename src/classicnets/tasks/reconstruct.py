@@ -45,6 +45,7 @@ class Reconstruct:
         self.logs: tuple[str, ...] = ("loss",)
         if self.judge.is_vae:
             self.logs = ("loss", "reconstruction", "kl")
+        self.validated = self.logs
         self._steps = engine.compile_steps(self._step, self.state, self.logs)
         self._encode = engine.compile_function(self._means, self.state)
         self._decode = engine.compile_function(self._pixels, self.state)
