@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn import metrics
 
 import classicnets as cn
+from classicnets import data
 from classicnets.errors import UserError
 from classicnets.inference import answers, predicting
 
@@ -71,11 +72,11 @@ def lines_of(done):
 
 
 def test_paths_are_named_as_they_were_given(colours):
-    run, data = colours
-    done = command(run, str(data / "test"), "--json", "--top", "1")
+    run, folder = colours
+    done = command(run, str(folder / "test"), "--json", "--top", "1")
     assert done.returncode == 0, done.stderr
     rows = lines_of(done)
-    expected = sorted(str(path) for path in (data / "test").rglob("*.png"))
+    expected = sorted(str(path) for path in (folder / "test").rglob("*.png"))
     assert [row["input"] for row in rows] == expected  # of two folders, same names
     right = [Path(r["input"]).parent.name == r["classes"][0]["name"] for r in rows]
     assert sum(right) == len(right) == 20
@@ -156,25 +157,25 @@ def test_every_kind_of_table(opinions, tmp_path, ending):
 
 
 def test_a_table_of_paths(colours, tmp_path):
-    run, data = colours
-    for folder, cell in (("here", "red/1.png"), ("by name", "7"), ("gone", "99")):
-        path = data / "test" / f"{folder}.csv"
+    run, folder = colours
+    for name, cell in (("here", "red/1.png"), ("by name", "7"), ("gone", "99")):
+        path = folder / "test" / f"{name}.csv"
         path.write_text(f"image,n\n{cell},1\n")
     here, by_name, gone = (
-        next(predicting.predictions(run, [data / "test" / f"{n}.csv"], top=1))
+        next(predicting.predictions(run, [folder / "test" / f"{n}.csv"], top=1))
         for n in ("here", "by name", "gone")
     )
     assert here["classes"][0]["name"] == "red"
     assert here["row"] == {"image": "red/1.png", "n": "1"}
     assert "may be" in by_name["error"]  # one in each folder
     assert "names '99', which is not there" in gone["error"]
-    for path in (data / "test").glob("*.csv"):
+    for path in (folder / "test").glob("*.csv"):
         path.unlink()
 
 
 def test_one_picture_in_every_form(colours, tmp_path):
-    run, data = colours
-    path = data / "test" / "red" / "0.png"
+    run, folder = colours
+    path = folder / "test" / "red" / "0.png"
     pixels = np.asarray(Image.open(path))
     alpha = Image.open(path).convert("RGBA")
     expected = cn.predict(run, path)
@@ -189,7 +190,7 @@ def test_one_picture_in_every_form(colours, tmp_path):
     assert [row["classes"] for row in several] == [expected["classes"]] * 2
     batch = cn.predict(run, np.stack([pixels, pixels[::-1]]))
     assert batch[0]["classes"] == expected["classes"]
-    assert len(cn.predict(run, data / "test")) == 20
+    assert len(cn.predict(run, folder / "test")) == 20
     assert cn.predict(run, []) == []
     grey = cn.predict(run, pixels[..., 0])
     assert len(grey["classes"]) == 2
@@ -253,3 +254,59 @@ def test_a_file_of_answers_is_whole_or_not_there(tmp_path):
     mixed = [{"input": "a", "error": "e"}, {"input": "b", "row": {"c": 1}, "error": ""}]
     with pytest.raises(UserError, match="must have the same columns, b has 'c' too"):
         list(answers.write(mixed, tmp_path / "out.csv"))
+
+
+def test_predictions_of_the_whole_test_are_in_the_run(colours, opinions):
+    run, folder = colours
+    judged = run.evaluate("test")
+    with (run.path / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    files = {
+        f"test/{path.parent.name}/{path.name}" for path in folder.rglob("test/*/*")
+    }
+    assert {row["file"] for row in rows} == files
+    assert all(Path(row["file"]).parent.name == row["label"] for row in rows)
+    right = [row["label"] == row["prediction"] for row in rows]
+    assert np.mean(right) == pytest.approx(judged["top1"])
+    alone = cn.predict(run, folder / rows[3]["file"])["classes"][0]
+    assert alone["name"] == rows[3]["prediction"]
+    assert alone["probability"] == pytest.approx(
+        float(rows[3]["probability"]), abs=1e-4
+    )
+    shown = run.samples("test")
+    for name, label in zip(shown["names"], shown["labels"], strict=True):
+        assert Path(name).parent.name == run.class_names[label]
+    texts, table = opinions
+    texts.evaluate("test")
+    with (texts.path / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with table.open(newline="") as file:
+        given = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    assert [row["text"] for row in rows] == [row["text"] for row in given]
+    assert [row["label"] for row in rows] == [row["label"] for row in given]
+
+
+def test_a_report_shows_the_words_that_were_read(tmp_path):
+    path = tmp_path / "long.csv"
+    rows = [f"{'w ' * 30}{('good', 'bad')[n % 2]} end {n},{n % 2}" for n in range(60)]
+    path.write_text("\n".join(["text,label", *rows]))
+    run = cn.train(
+        "texts", runs=tmp_path, data=str(path), max_tokens=3, rival=False, **QUICK
+    )
+    run.evaluate("test")
+    texts = run.samples("test")["texts"]
+    for text, label in zip(texts, run.samples("test")["labels"], strict=True):
+        assert text.startswith(f"… {('good', 'bad')[label]} end ")
+    tokenizer = run.tokenizer
+    for keep, expected in (
+        ("first", "one, two three …"),
+        ("last", "… three four five."),
+        ("ends", "one … four five."),
+    ):
+        read = data.words_read(
+            tokenizer, "one, two three four five.", max_tokens=3, keep_tokens=keep
+        )
+        assert read == expected
+    assert (
+        data.words_read(tokenizer, "a b.", max_tokens=3, keep_tokens="last") == "a b."
+    )

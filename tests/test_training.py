@@ -287,7 +287,10 @@ def test_keras_callbacks_watch_what_they_watch_in_keras(tmp_path, tiny_set):
     [
         (keras.callbacks.EarlyStopping("val_acc"), "'val_acc', which is not measured"),
         (keras.callbacks.EarlyStopping("val_auc"), "'val_auc', which is not measured"),
-        (keras.callbacks.ReduceLROnPlateau("val_loss"), "schedule, warmup_epochs, milestones"),
+        (
+            keras.callbacks.ReduceLROnPlateau("val_loss"),
+            "schedule, warmup_epochs, milestones",
+        ),
         (keras.callbacks.LearningRateScheduler(lambda e: 0.1), "schedule"),
         (keras.callbacks.BackupAndRestore("backup"), "classicnets resume RUN"),
         (lambda: None, "instances of keras.callbacks.Callback"),

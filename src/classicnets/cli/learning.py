@@ -29,6 +29,9 @@ def _takes_a_recipe(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--runs", default="runs", help="Where the new folder is made."),
         backend_option,
         click.option("--seed", type=click.IntRange(0)),
+        click.option("--learning-rate", "--lr", type=float, help="The highest one."),
+        click.option("--batch-size", type=int),
+        click.option("--epochs", type=int, help="As --set epochs=N, and the like."),
         _changes_option,
         click.option("--data", help="A set's name, a file, or a folder of classes."),
         click.argument("recipe"),
@@ -85,6 +88,7 @@ def crossval(
 @click.command()
 @click.argument("run")
 @_changes_option
+@click.option("--epochs", type=int, help="To make a training run longer.")
 @click.option(
     "--allow-changed",
     multiple=True,
@@ -93,12 +97,18 @@ def crossval(
 )
 @backend_option
 def resume(
-    run: str, *, changes: tuple[str, ...], allow_changed: tuple[str, ...]
+    run: str,
+    *,
+    changes: tuple[str, ...],
+    epochs: int | None,
+    allow_changed: tuple[str, ...],
 ) -> None:
     """Go on with a stopped RUN or cross-validation, exactly where it stopped.
 
-    --set epochs=N makes a training run longer.
+    --epochs N makes a training run longer.
     """
+    if epochs is not None:
+        changes = (*changes, f"epochs={epochs}")
     from classicnets.runs import folds as folders
 
     if folders.is_one(run):
@@ -121,10 +131,9 @@ def resume(
 
 
 def _arguments(
-    recipe: str, *, runs: str, name: str | None, data: str | None, seed: int | None
+    recipe: str, *, runs: str, name: str | None, **values: Any
 ) -> dict[str, Any]:
     """Return the arguments that only count where they are set, and the folder's."""
-    values = {"data": data, "seed": seed}
     return {
         "runs": runs,
         "name": name or Path(recipe).stem,

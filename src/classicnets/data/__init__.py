@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from classicnets.data.texts.vocabulary import encode as encode
     from classicnets.data.texts.vocabulary import load_tokenizer as load_tokenizer
     from classicnets.data.texts.vocabulary import unknown_share as unknown_share
+    from classicnets.data.texts.vocabulary import words_read as words_read
 
 # Where each name lives. They are imported when first used: a list of the sets needs no
 # reader of images, tables or texts.
@@ -53,6 +54,7 @@ _HOME = {
     "splitter_name": "folds",
     "unknown_share": "texts.vocabulary",
     "word_vectors": "texts.cooccurrence",
+    "words_read": "texts.vocabulary",
 }
 __all__ = list(_HOME)
 

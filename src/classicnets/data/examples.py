@@ -93,6 +93,7 @@ class Splits:
         notes: Lines that the user should see.
         files: Of a folder whose splits were carved: by "train", "validation" and "test"
             the paths of their files, in the order of the examples.
+        names: Of a folder, by split the files of its examples, in their order.
         tokenizer: Turns a text into the tokens of the inputs; None for images.
     """
 
@@ -105,6 +106,7 @@ class Splits:
     notes: tuple[str, ...]
     test_fingerprint: str = ""
     files: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     tokenizer: "Tokenizer | None" = None
 
     @property

@@ -6,7 +6,7 @@ the same one after an upgrade.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +37,7 @@ class Source:
         validation: The source's own, or None.
         open_test: Returns the source's own test; None where it has none.
         files: Of a folder, the path of every example of `examples`.
+        own_files: And of those of its own validation and test, by split.
         tokenizer: For texts that come with a vocabulary of their own.
     """
 
@@ -48,6 +49,7 @@ class Source:
     validation: Examples | None = None
     open_test: Callable[[], Examples] | None = None
     files: Sequence[str] = ()
+    own_files: Mapping[str, Sequence[str]] = field(default_factory=dict)
     test_fingerprint: str = ""
     tokenizer: "Tokenizer | None" = None
 
@@ -97,6 +99,7 @@ def _whole(source: Source) -> Splits:
         validation=examples,
         open_test=lambda: examples,
         fingerprint=source.fingerprint,
+        names={"test": source.files} if source.validation is None else {},
         notes=(
             *source.notes,
             f"{source.name} has no test split: all {len(examples):,} examples are"
@@ -226,9 +229,19 @@ class _Carving:
             fingerprint=self.source.fingerprint,
             notes=tuple(self.notes),
             files=self._files(),
+            names=self._names(),
             test_fingerprint=self.test_fingerprint,
             tokenizer=self.source.tokenizer,
         )
+
+    def _names(self) -> dict[str, Sequence[str]]:
+        """Return the files of each split, whoever decided on it."""
+        files = self.source.files
+        if not files:
+            return {}
+        members = {"train": self.rows, **self.members}
+        carved = {part: [files[row] for row in rows] for part, rows in members.items()}
+        return {**self.source.own_files, **carved}
 
     def _files(self) -> dict[str, list[str]]:
         """Return which files are in which split, where that was decided here."""

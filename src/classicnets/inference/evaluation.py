@@ -1,6 +1,8 @@
 """Metrics of a trained network on every example of a named split."""
 
+import csv
 import dataclasses
+import io
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +11,7 @@ import numpy as np
 from scipy.special import softmax
 
 from classicnets import kinds
-from classicnets.data import Examples, Splits, count_copies
+from classicnets.data import Examples, Splits, count_copies, words_read
 from classicnets.errors import UserError
 from classicnets.inference import rival, sampling
 from classicnets.inference.predicting import load_data, logits
@@ -22,7 +24,8 @@ from classicnets.tasks.judging import LEAST, ImageJudge
 
 SPLITS = ("train", "validation", "test")
 SAMPLES = 24  # right, and as many wrong, examples for the report
-TEXT_LENGTH = 600  # characters of a text among them
+TEXT_LENGTH = 4_000  # characters of a text among them
+_SHORT = 200  # of one in predictions.csv
 IMPORTANCE_SAMPLES = 100  # codes per image for a VAE's likelihood
 MAX_GENERATED = 10_000  # images, for FID and KID
 
@@ -66,6 +69,7 @@ def evaluate(
     judge = _JUDGES[run.recipe.kind]
     started = time.monotonic()
     metrics, samples = judge(run, split, splits, examples)
+    answers = samples.pop("answers", None)
     metrics |= {"seconds": time.monotonic() - started, "model": model}
     metrics["data"] = splits.fingerprint
     # Of what it has learned from, or of other data, a rival's score says nothing.
@@ -81,6 +85,8 @@ def evaluate(
         run.save_metrics(split, metrics)
         if samples:
             run.save_samples(split, samples | {"model": np.array(model)})
+        if split == "test" and answers is not None:
+            _save_predictions(run, answers, examples, splits.names.get(split, ()))
     return metrics
 
 
@@ -105,7 +111,10 @@ def _judge_classes(
     if examples.lengths is not None:
         right = answers.argmax(axis=1) == examples.labels
         metrics["by_length"] = _by_length(examples.lengths, right)
-    return metrics, _samples(answers, examples)
+    samples = _samples(run, answers, examples)
+    if names := splits.names.get(split):
+        samples["names"] = np.array([names[row] for row in samples["rows"]])
+    return metrics, samples | {"answers": answers}
 
 
 def _judge_reconstructions(
@@ -142,7 +151,9 @@ _JUDGES = {
 }
 
 
-def _samples(answers: np.ndarray, examples: Examples) -> dict[str, np.ndarray]:
+def _samples(
+    run: Run, answers: np.ndarray, examples: Examples
+) -> dict[str, np.ndarray]:
     """Return the most certain wrong examples, and right ones: of images spread over the
     split, of texts the most certain."""
     predicted, texts = answers.argmax(axis=1), examples.texts
@@ -156,13 +167,49 @@ def _samples(answers: np.ndarray, examples: Examples) -> dict[str, np.ndarray]:
     if texts is None:
         inputs = {"images": np.asarray(examples.inputs[rows])}
     else:
-        inputs = {"texts": np.array([texts[row][:TEXT_LENGTH] for row in rows])}
+        inputs = {"texts": np.array([_read(run, texts[row]) for row in rows])}
     return inputs | {
+        "rows": rows,
         "labels": examples.labels[rows],
         "predicted": predicted[rows].astype("int32"),
         "probability": probability[rows].astype("float32"),
         "right": is_right,  # of every example: runs are compared by them
     }
+
+
+def _save_predictions(
+    run: Run, answers: np.ndarray, examples: Examples, names: Sequence[str]
+) -> None:
+    """Write predictions.csv: a row per example of the test, by its file or its row."""
+    classes, probabilities = run.class_names, softmax(answers, axis=1)
+    stream = io.StringIO(newline="")
+    rows = csv.writer(stream)
+    texts = examples.texts
+    columns = ("file" if names else "row", *(["text"] if texts else []))
+    rows.writerow([*columns, "label", "prediction", "probability"])
+    for row, label in enumerate(examples.labels):
+        best = int(answers[row].argmax())
+        about = [
+            names[row] if names else row,
+            *([texts[row][:_SHORT]] if texts else []),
+        ]
+        answer = [classes[label], classes[best], f"{probabilities[row, best]:.6f}"]
+        rows.writerow(about + answer)
+    run.save_text("predictions.csv", stream.getvalue())
+
+
+def _read(run: Run, text: str) -> str:
+    """Return what the network read of a text, without its middle if that is long."""
+    recipe = run.recipe
+    assert run.tokenizer is not None
+    read = words_read(
+        run.tokenizer,
+        text,
+        max_tokens=recipe.max_tokens,
+        keep_tokens=recipe.keep_tokens,
+    )
+    half = TEXT_LENGTH // 2
+    return read if len(read) <= TEXT_LENGTH else f"{read[:half]} … {read[-half:]}"
 
 
 def _by_length(lengths: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:

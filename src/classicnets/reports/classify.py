@@ -134,15 +134,17 @@ def _samples(run: Run, split: str, names: list[str]) -> dict[str, list[dict[str,
         return names[label] if 0 <= label < len(names) else str(label)
 
     samples: dict[str, list[dict[str, Any]]] = {"wrong": [], "right": []}
+    names_of = arrays.get("names")
     rows = zip(
         arrays[inputs],
+        [""] * len(arrays[inputs]) if names_of is None else names_of.tolist(),
         arrays["labels"].tolist(),
         arrays["predicted"].tolist(),
         arrays["probability"].tolist(),
         strict=True,
     )
-    for example, label, predicted, probability in rows:
-        words = {"label": name(label), "predicted": name(predicted)}
+    for example, file, label, predicted, probability in rows:
+        words = {"label": name(label), "predicted": name(predicted), "file": file}
         samples["right" if label == predicted else "wrong"].append(
             {**_input(example), **words, "probability": probability}
         )

@@ -24,7 +24,7 @@ _STORY = (
 )
 _RESULTS = (
     *("metrics.json", identity.FILE, "exports.json", "report.html"),
-    *("last", "averaged"),
+    *("last", "averaged", "predictions.csv"),
 )
 
 

@@ -16,6 +16,7 @@
         exports.json        of which network and data each of them is
         splits.json         for a run on a folder: which of its files are in which split
         tokenizer.json      for a run on texts: the words and their numbers
+        predictions.csv     of a classifier: its answer to every example of the test
         samples/            SPLIT.npz: right and wrong examples of a split; for a run
                             that makes images: epoch-0005.png and other pictures
         report.html         all of it as a page

@@ -34,17 +34,22 @@ def open_listing(listing: Listing, options: Options) -> Source:
         examples=examples,
         validation=validation,
         open_test=open_test,
-        files=_files(listing, decoded),
+        files=_files(listing, decoded, ("", "train")),
+        own_files={
+            part: _files(listing, decoded, (part,)) for part in ("validation", "test")
+        },
         fingerprint=decoded.content,
         notes=_notes(listing, decoded, options),
     )
 
 
-def _files(listing: Listing, decoded: DecodedFolder) -> list[str]:
-    """Return the paths of the examples from which splits may be carved."""
+def _files(
+    listing: Listing, decoded: DecodedFolder, parts: tuple[str, ...]
+) -> list[str]:
+    """Return the paths of the examples of some parts."""
     broken = {file for file, _ in decoded.failures}
     pairs = zip(map(printable, listing.files), listing.parts, strict=True)
-    return [f for f, part in pairs if part in ("", "train") and f not in broken]
+    return [f for f, part in pairs if part in parts and f not in broken]
 
 
 def _notes(listing: Listing, decoded: DecodedFolder, options: Options) -> list[str]:

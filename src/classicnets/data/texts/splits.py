@@ -59,6 +59,10 @@ def text_source(
         validation=validation,
         open_test=None if test is None else lambda: test,
         files=[f for f, part in zip(files, parts) if part in ("", "train")],
+        own_files={
+            own: [f for f, part in zip(files, parts) if part == own]
+            for own in ("validation", "test")
+        },
         fingerprint=_fingerprint(
             [first] if validation is None else [first, validation]
         ),

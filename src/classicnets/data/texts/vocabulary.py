@@ -54,6 +54,23 @@ def encode(
     return rows, lengths
 
 
+def words_read(
+    tokenizer: "Tokenizer", text: str, *, max_tokens: int, keep_tokens: str
+) -> str:
+    """Return what a network reads of a text, with an ellipsis where it is cut."""
+    places = tokenizer.encode(text, add_special_tokens=False).offsets
+    if len(places) <= max_tokens:
+        return text
+    head = {"first": max_tokens, "last": 0, "ends": max_tokens // 2}[keep_tokens]
+    parts = [text[: places[head - 1][1]]] if head else []
+    if rest := max_tokens - head:
+        parts.append(text[places[-rest][0] :])
+    cut = " … ".join(parts) if len(parts) == 2 else parts[0]
+    if keep_tokens == "last":
+        return f"… {cut}"
+    return f"{cut} …" if keep_tokens == "first" else cut
+
+
 def unknown_share(tokens: np.ndarray, tokenizer: "Tokenizer") -> float:
     """Return the share of the tokens (texts, max_tokens) whose words are unknown."""
     unknown = tokens == tokenizer.token_to_id(UNKNOWN)
