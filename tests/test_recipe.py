@@ -129,7 +129,7 @@ def test_a_key_that_does_not_serve_the_network_is_refused(network):
 
 @pytest.mark.parametrize(
     ("examples", "epochs", "batch"),
-    [(60, 60, 8), (600, 60, 32), (1_800, 23, 64), (60_000, 20, 64), (5, 60, 5)],
+    [(60, 60, 8), (600, 60, 16), (1_800, 23, 64), (60_000, 20, 64), (5, 60, 5)],
 )
 def test_length_and_batch_follow_from_the_number_of_examples(examples, epochs, batch):
     shipped = recipe.load("photos")
