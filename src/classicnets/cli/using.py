@@ -82,13 +82,14 @@ def evaluate(
         elif isinstance(value, float):
             echo(f"{key:{width}}{value:.4f}")
     if plain := metrics.get("rival"):
-        echo(f"{'rival':{width}}{plain['top1']:.4f}  {rival.in_words(plain)}")
+        score = plain[opened.recipe.kind.scores[0]]
+        echo(f"{'rival':{width}}{score:.4f}  {rival.in_words(plain)}")
 
 
 @click.command()
 @click.argument("run")
 @click.argument("inputs", nargs=-1)
-@click.option("--text", "texts", multiple=True, help="A text to classify.")
+@click.option("--text", "texts", multiple=True, help="A text to answer.")
 @click.option("--top", default=3, type=click.IntRange(1), help="Classes per input.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per input.")
 @backend_option
@@ -100,7 +101,7 @@ def predict(
     top: int,
     as_json: bool,
 ) -> None:
-    """Classify files, folders of them, or - for standard input.
+    """Answer files, folders of them, or - for standard input.
 
     A network on texts takes a file as one text, and standard input as one per line.
     """
@@ -111,10 +112,12 @@ def predict(
         raise UserError("- is standard input, which is closed.")
     if texts and opened.tokenizer is None:
         raise UserError(
-            f"{opened.name} classifies images: --text is for texts, whose runs have"
+            f"{opened.name} takes images: --text is for texts, whose runs have"
             " a tokenizer.json."
         )
     start_backend()
+    from classicnets.inference import predicting
+
     failed = False
     for result in _predictions(opened, inputs, texts=texts, top=top):
         failed = failed or "error" in result
@@ -123,8 +126,7 @@ def predict(
         elif "error" in result:
             echo(f"classicnets: {result['error']}", err=True)
         else:
-            classes = (f"{c['name']} {c['probability']:.1%}" for c in result["classes"])
-            echo(f"{result['input']}  {'  '.join(classes)}")
+            echo(f"{result['input']}  {predicting.in_words(result)}")
     if failed:
         sys.exit(2)
 

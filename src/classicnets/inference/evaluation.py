@@ -47,9 +47,10 @@ def evaluate(
     Returns:
         `examples` counted and `seconds`; `model`, the digest of the network that was
         judged, and `data`, the fingerprint of what it was judged on; of a classifier
-        what `scores.judge` returns, and `by_length` for texts; of an autoencoder or a
-        VAE what `Bounds.judge` returns; of a GAN what `ImageJudge.judge` does: as many
-        images are generated as the split has, 10,000 at most. Also in metrics.json.
+        what `scores.judge` returns, and `by_length` for texts; of a regressor what
+        `scores.judge_numbers` does; of an autoencoder or a VAE what `Bounds.judge`
+        returns; of a GAN what `ImageJudge.judge` does: as many images are generated as
+        the split has, 10,000 at most. Also in metrics.json.
         `rival` is what `rival.measure` returns: of a classifier's validation and test;
         `copies`, of the same splits, how many examples are training examples, too.
 
@@ -71,7 +72,8 @@ def evaluate(
     if is_own:
         metrics["copies"] = count_copies(splits.train, examples)
     if is_own and recipe.rival and recipe.kind.labelled:
-        metrics["rival"] = rival.measure(splits, examples, recipe.split_seed)
+        labels = recipe.kind.labels
+        metrics["rival"] = rival.measure(splits, examples, recipe.split_seed, labels)
     if data is None:
         if lines := identity.data_differences(run.environment, splits):
             kept = ["files of before keep their splits"] if run.files else []
@@ -89,17 +91,40 @@ _Judgement = tuple[dict[str, Any], dict[str, np.ndarray]]
 def _judge_classes(
     run: Run, split: str, splits: Splits, examples: Examples
 ) -> _Judgement:
-    if list(splits.class_names) != run.class_names:
-        raise UserError(
-            f"the model knows the classes {_short(run.class_names)},"
-            f" {splits.name} has {_short(splits.class_names)}."
-        )
+    _check_classes(run, splits)
     answers = logits(run, examples.inputs)
     metrics = scores.judge(answers, examples.labels, splits.class_names)
     if examples.lengths is not None:
         right = answers.argmax(axis=1) == examples.labels
         metrics["by_length"] = _by_length(examples.lengths, right)
     return metrics, _samples(answers, examples)
+
+
+def _check_classes(run: Run, splits: Splits) -> None:
+    """Refuse data of other classes than a run's."""
+    if list(splits.class_names) != run.class_names:
+        raise UserError(
+            f"the model knows the classes {_short(run.class_names)},"
+            f" {splits.name} has {_short(splits.class_names)}."
+        )
+
+
+def _judge_numbers(
+    run: Run, split: str, splits: Splits, examples: Examples
+) -> _Judgement:
+    values = logits(run, examples.inputs)[:, 0]
+    errors = values.astype(np.float64) - examples.labels
+    largest = np.argsort(-np.abs(errors), kind="stable")
+    rows = np.concatenate([largest[:SAMPLES], _spread(largest[SAMPLES:])])
+    samples = _inputs(examples, rows) | {
+        "labels": examples.labels[rows],
+        "values": values[rows],
+        "all_labels": examples.labels,  # of every example: for the picture of them
+        "all_values": values,
+        "squared_errors": np.square(errors),  # and runs are compared by them
+    }
+    metrics = scores.judge_numbers(values, examples.labels)
+    return {"examples": len(examples), **metrics}, samples
 
 
 def _judge_reconstructions(
@@ -130,6 +155,7 @@ def _judge_generated(
 
 _JUDGES = {
     kinds.CLASSIFIER: _judge_classes,
+    kinds.REGRESSOR: _judge_numbers,
     kinds.AUTOENCODER: _judge_reconstructions,
     kinds.VAE: _judge_reconstructions,
     kinds.GAN: _judge_generated,
@@ -145,18 +171,27 @@ def _samples(answers: np.ndarray, examples: Examples) -> dict[str, np.ndarray]:
     certain = np.argsort(-probability, kind="stable")
     wrong, right = certain[~is_right[certain]], certain[is_right[certain]]
     if texts is None:
-        right = np.sort(right)[:: max(1, len(right) // SAMPLES)]
+        right = _spread(right)
     rows = np.concatenate([wrong[:SAMPLES], right[:SAMPLES]])
-    if texts is None:
-        inputs = {"images": np.asarray(examples.inputs[rows])}
-    else:
-        inputs = {"texts": np.array([texts[row][:TEXT_LENGTH] for row in rows])}
-    return inputs | {
+    return _inputs(examples, rows) | {
         "labels": examples.labels[rows],
         "predicted": predicted[rows].astype("int32"),
         "probability": probability[rows].astype("float32"),
         "right": is_right,  # of every example: runs are compared by them
     }
+
+
+def _spread(rows: np.ndarray) -> np.ndarray:
+    """Return some of the rows of examples, spread over the split."""
+    return np.sort(rows)[:: max(1, len(rows) // SAMPLES)][:SAMPLES]
+
+
+def _inputs(examples: Examples, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return some images, or the beginnings of some texts."""
+    texts = examples.texts
+    if texts is None:
+        return {"images": np.asarray(examples.inputs[rows])}
+    return {"texts": np.array([texts[row][:TEXT_LENGTH] for row in rows])}
 
 
 def _by_length(lengths: np.ndarray, right: np.ndarray) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +15,7 @@ from classicnets.data import Rows, Splits
 from classicnets.data.batches import in_batches
 from classicnets.data.folder_files import IMAGES, TEXTS, FileKind, files_below
 from classicnets.errors import UserError
+from classicnets.kinds import NUMBERS
 from classicnets.runs import identity
 from classicnets.runs.run import Run
 
@@ -50,14 +51,14 @@ def load_data(
 
 
 def logits(run: Run, inputs: np.ndarray | Rows) -> np.ndarray:
-    """Return (n, classes) for raw inputs: images (n, height, width, channels) or
-    tokens (n, max_tokens)."""
+    """Return what a run's network answers, (n, outputs), to raw inputs: images (n,
+    height, width, channels) or tokens (n, max_tokens)."""
     size = min(run.recipe.evaluation_batch_size, len(inputs))
     return in_batches(run.forward, inputs, size)
 
 
 def predict(run: Run, inputs: Sequence[Source], top: int = 5) -> list[dict[str, Any]]:
-    """Classify images or texts.
+    """Answer images or texts: with a class, or with a number.
 
     Args:
         run: A finished run.
@@ -66,8 +67,8 @@ def predict(run: Run, inputs: Sequence[Source], top: int = 5) -> list[dict[str, 
         top: How many classes to return per input.
 
     Returns:
-        A dict per input: `input`, and `classes`, a list of {"name", "probability"},
-        the most probable first.
+        A dict per input: `input`, and of a classifier `classes`, a list of {"name",
+        "probability"}, the most probable first; of a regressor `value`.
 
     Raises:
         UserError: For what is not an image, or not a text.
@@ -95,7 +96,7 @@ def text_predictions(
     """
     recipe, tokenizer, inputs = run.recipe, run.tokenizer, iter(named)
     if tokenizer is None:
-        raise UserError(f"{run.name} classifies images, not texts.")
+        raise UserError(f"{run.name} takes images, not texts.")
     while some := list(itertools.islice(inputs, 1000)):
         texts = [text for _, text in some if isinstance(text, str)]
         tokens, _ = data.encode(
@@ -107,8 +108,7 @@ def text_predictions(
         rows = iter(logits(run, tokens) if texts else ())
         for name, text in some:
             if isinstance(text, str):
-                classes = _most_probable(run, next(rows), top)
-                yield {"input": name, "classes": classes}
+                yield {"input": name, **_answer(run, next(rows), top)}
             else:
                 yield {"input": name, "error": f"{name} is not a text: {text}"}
 
@@ -152,7 +152,7 @@ def image_predictions(
         rows = iter(logits(run, np.stack(pixels)) if pixels else ())
         for result in results:
             if "error" not in result:
-                result["classes"] = _most_probable(run, next(rows), top)
+                result |= _answer(run, next(rows), top)
             yield result
 
 
@@ -201,6 +201,20 @@ def _image_shape(run: Run) -> dict[str, Any]:
         )
     _, height, width, channels = network.input_shape
     return {"image_size": (height, width), "channels": channels}
+
+
+def _answer(run: Run, row: np.ndarray, top: int) -> dict[str, Any]:
+    """Return what one row (outputs,) of a network says."""
+    if run.recipe.kind.labels == NUMBERS:
+        return {"value": float(row[0])}
+    return {"classes": _most_probable(run, row, top)}
+
+
+def in_words(answer: Mapping[str, Any]) -> str:
+    """Return what `predict` says of one input, on a line."""
+    if "value" in answer:
+        return f"{answer['value']:g}"
+    return "  ".join(f"{c['name']} {c['probability']:.1%}" for c in answer["classes"])
 
 
 def _most_probable(run: Run, row: np.ndarray, top: int) -> list[dict[str, Any]]:

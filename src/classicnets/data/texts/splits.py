@@ -1,7 +1,6 @@
 """From labelled texts of any source to splits of tokens."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,8 +22,6 @@ from classicnets.errors import UserError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-
 
 def text_source(
     name: str,
@@ -42,7 +39,7 @@ def text_source(
         name: Of the set, the file or the folder.
         class_names: The name of class 0, 1, ...
         texts: Those of all splits.
-        labels: (texts,) int32.
+        labels: (texts, ...); see `Examples`.
         parts: "train", "validation" or "test" of each text where the source says so,
             else "" for all.
         notes: Lines that the user should see.
@@ -96,18 +93,6 @@ def encode_splits(raw: Splits, options: Options) -> Splits:
         ),
         tokenizer=tokenizer,
     )
-
-
-def number_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the names of the classes, sorted, and the number of each label, int32.
-
-    Names sort as numbers where all are integers.
-    """
-    names = sorted(set(labels))
-    if all(_INTEGER.fullmatch(name) for name in names):
-        names.sort(key=int)
-    numbers = {name: number for number, name in enumerate(names)}
-    return tuple(names), np.array([numbers[label] for label in labels], np.int32)
 
 
 def _raw_notes(*splits: Sequence[str]) -> list[str]:
@@ -194,7 +179,8 @@ def _fingerprint(parts: Sequence[Examples]) -> str:
     sha = hashlib.sha256()
     for part in parts:
         sha.update(f"{len(part)};".encode())
-        sha.update(part.labels.astype("<i4").tobytes())
+        labels = part.labels
+        sha.update(labels.astype(labels.dtype.newbyteorder("<")).tobytes())
         for text in _texts(part):
             content = text.encode("utf-8", "surrogatepass")
             sha.update(b"%d;" % len(content))

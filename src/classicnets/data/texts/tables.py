@@ -1,16 +1,18 @@
 """Tables of texts: which columns are read, and how their labels become classes."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from classicnets.data import labels as label_kinds
 from classicnets.data.folder_layout import PARTS
+from classicnets.data.labels import Label
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source
-from classicnets.data.texts.splits import number_labels, text_source
+from classicnets.data.texts.splits import text_source
 from classicnets.data.texts.table_files import NO_SPLIT, READERS, Columns, shortened
 from classicnets.errors import UserError, nearest
+from classicnets.kinds import CLASSES
 
 TEXT_COLUMNS = (
     *("text", "review", "sentence", "content", "comment", "body", "message"),
@@ -35,9 +37,9 @@ def open_table(
         class_names: What the labels 0, 1, ... are called where the file does not say.
     """
     texts, labels, parts, notes = read_table(
-        path, options.text_column, options.label_column
+        path, options.text_column, options.label_column, options.labels
     )
-    names, numbers = number_labels(labels)
+    names, numbers = label_kinds.encode(labels, options.labels, notes)
     if class_names and names == tuple(str(i) for i in range(len(class_names))):
         names = tuple(class_names)
     return text_source(
@@ -46,14 +48,15 @@ def open_table(
 
 
 def read_table(
-    path: Path, text_column: str = "", label_column: str = ""
-) -> tuple[list[str], list[str], list[str], list[str]]:
+    path: Path, text_column: str = "", label_column: str = "", kind: str = CLASSES
+) -> tuple[list[str], list[Label], list[str], list[str]]:
     """Read the texts, the labels and the parts of all rows; and notes on the columns.
 
-    A part is "train", "validation" or "test", or "" where the table has none.
+    Labels are of a `kind`, as `labels.read` returns them. A part is "train",
+    "validation" or "test", or "" where the table has none.
     """
     texts: list[str] = []
-    labels: list[str] = []
+    labels: list[Label] = []
     parts: list[str] = []
     notes: list[str] = []
 
@@ -72,7 +75,7 @@ def read_table(
                 f"every text of {path} must be a string, {place} has {shortened(text)}"
             )
         texts.append(text)
-        labels.append(_label(path, place, label))
+        labels.append(label_kinds.read(label, kind, where=str(path), place=place))
         parts.append("" if part is NO_SPLIT else _part(path, place, part))
     if not texts:
         raise UserError(f"{path} must have rows, it has only the names of its columns")
@@ -87,7 +90,7 @@ def read_table(
 def read_groups_column(path: Path, text_column: str, column: str) -> list[str]:
     """Read what a column has in the training rows; of a table without parts, in all."""
     _, groups, parts, _ = read_table(path, text_column, column)
-    return [group for group, part in zip(groups, parts) if part in ("", "train")]
+    return [str(group) for group, part in zip(groups, parts) if part in ("", "train")]
 
 
 def _choose(
@@ -118,25 +121,6 @@ def _first(names: Sequence[str], columns: Sequence[str]) -> str:
     """Return the column that is called like the first of the names that one has."""
     by_name = {column.strip().casefold(): column for column in reversed(columns)}
     return next((by_name[name] for name in names if name in by_name), "")
-
-
-def _label(path: Path, place: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, int):
-        return str(value)
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        value = ""
-    if not isinstance(value, str):
-        raise UserError(
-            f"labels of {path} must be names or integers, {place} has "
-            f"{shortened(value)}"
-        )
-    if not value.strip():
-        raise UserError(f"every row of {path} must have a label, {place} has none")
-    return value.strip()
 
 
 def _part(path: Path, place: str, value: Any) -> str:
