@@ -89,7 +89,7 @@ def test_each_kind_of_wrong_import_is_found(tmp_path):
         "data/named.py": "import keras",
         "networks/vgg.py": "from classicnets.networks.resnet import resnet",
         "weights/from_torch.py": "import torch",
-        "tasks/classify.py": "import tensorflow as tf",
+        "tasks/supervised.py": "import tensorflow as tf",
         "training.py": "from .engine import steps",
     }
     write(tmp_path, wrong)

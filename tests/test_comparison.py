@@ -134,7 +134,9 @@ def test_the_bootstrap_agrees_with_a_test_of_means():
     right = random.normal(100.0, 20.0, 500)
     for shift, is_found in ((0.0, False), (0.5, True)):
         left = right - shift + random.normal(0.0, 3.0, 500)
-        _, p_value, is_left = paired.bootstrap(left, right, ("left", "right"))
+        _, p_value, is_left = paired.bootstrap(
+            left, right, ("left", "right"), what="nats"
+        )
         expected = stats.ttest_rel(left, right).pvalue
         assert p_value == pytest.approx(expected, abs=0.02)
         assert (p_value < 0.05) is is_found

@@ -18,6 +18,7 @@ WORDS = {
     "classify": TASK | {"reports/report.py"},  # a page
     "reconstruct": TASK | {"__init__.py"},  # cn.reconstruct
     "generate": TASK,
+    "regress": TASK | {"reports/report.py"},  # a page
     "vae": {
         *("networks/__init__.py", "networks/vae.py"),
         *("verification/anchors.py", "verification/outputs.py"),
@@ -61,9 +62,10 @@ def test_a_file_that_asks_by_itself_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize("name", [*networks.NETWORKS, *networks.PAIRS])
-def test_a_network_stands_in_one_dict_which_is_its_kind(name):
-    (kind,) = [kind for members, kind in networks.KINDS if name in members]
-    assert networks.kind(name) is kind
+def test_a_network_stands_in_one_dict_which_says_its_kinds(name):
+    (own,) = [own for members, own in networks.KINDS if name in members]
+    assert networks.kind(name) is own[0]
+    assert [networks.kind(name, kind.task) for kind in own] == list(own)
 
 
 @pytest.mark.parametrize("kind", kinds.EVERY, ids=lambda kind: kind.name)

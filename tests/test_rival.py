@@ -15,7 +15,7 @@ import classicnets as cn
 from classicnets import data
 from classicnets.data import Examples, Splits
 from classicnets.data.texts.words import split_words, word_rules
-from classicnets.inference import rival
+from classicnets.inference import plain_features, rival
 
 RANDOM = np.random.default_rng(0)
 
@@ -96,11 +96,11 @@ def test_only_the_most_frequent_terms_are_kept():
         min_df=2,
     )
     by_hand.fit(made)
-    every = rival._frequent_terms(words, numbers, 10_000)
+    every = plain_features._frequent_terms(words, numbers, 10_000)
     assert len(every) == len(by_hand.vocabulary_)
-    few = rival._frequent_terms(words, numbers, 20)
-    counts = np.asarray(rival._count(words, numbers, every).sum(axis=0))[0]
-    kept = np.asarray(rival._count(words, numbers, few).sum(axis=0))[0]
+    few = plain_features._frequent_terms(words, numbers, 20)
+    counts = np.asarray(plain_features._count(words, numbers, every).sum(axis=0))[0]
+    kept = np.asarray(plain_features._count(words, numbers, few).sum(axis=0))[0]
     assert sorted(kept) == sorted(counts)[-20:]
 
 

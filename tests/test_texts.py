@@ -11,7 +11,7 @@ import pytest
 import classicnets as cn
 from classicnets import data, recipe
 from classicnets.data.batches import in_batches, trim
-from classicnets.tasks.classify import Classify
+from classicnets.tasks import TASKS
 from classicnets.tasks.tokens import Tokens
 
 SMALL = {
@@ -255,7 +255,7 @@ def test_a_run_on_images_takes_no_text(tmp_path, tiny_set):
         check=False,
     )
     assert done.returncode == 2
-    assert "classifies images: --text is for texts" in done.stderr
+    assert "takes images: --text is for texts" in done.stderr
 
 
 def test_without_fast_kernels_the_scores_are_the_same(tmp_path, tiny_texts):
@@ -266,6 +266,6 @@ def test_without_fast_kernels_the_scores_are_the_same(tmp_path, tiny_texts):
     scores = []
     for fast in (True, False):
         settings = recipe.build(SMALL | {"data": "x", "fast_kernels": fast})
-        task = Classify(network, settings, splits)
-        scores.append(task.logits(splits.train.inputs))
+        task = TASKS["classify"](network, settings, splits)
+        scores.append(task.outputs(splits.train.inputs))
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-5)

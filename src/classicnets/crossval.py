@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from classicnets import data, training
+from classicnets import data, kinds, training
 from classicnets import recipe as recipes
 from classicnets.errors import RunError, Stopped, UserError
 from classicnets.inference import evaluation
@@ -41,7 +41,8 @@ def cross_validate(
 
     Args:
         recipe: Name of a shipped recipe, path of a TOML file, or a `Recipe`.
-        folds: How many, 2 or more. Classes are spread evenly over them.
+        folds: How many, 2 or more. Where a label is one class, classes are spread
+            evenly over them.
         groups: Whose examples stay together in one fold: the column of a table, or a
             text file with one line per example; see `data.load`.
         runs: Folder in which the folder of the cross-validation is made.
@@ -77,7 +78,9 @@ def cross_validate(
             "recipe": dataclasses.asdict(recipe),
             "folds": folds,
             "groups": groups,
-            "splitter": data.splitter_name(recipe.kind.labelled, bool(groups)),
+            "splitter": data.splitter_name(
+                recipe.kind.labels == kinds.CLASSES, bool(groups)
+            ),
             "backend": keras.backend.backend(),
         },
     )

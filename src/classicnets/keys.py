@@ -9,7 +9,14 @@ from typing import Any
 
 from classicnets import networks
 from classicnets.errors import UserError, nearest
-from classicnets.kinds import AUTOENCODER, CLASSIFIER, EVERY, GAN, VAE, Kind
+from classicnets.kinds import (
+    AUTOENCODER,
+    CLASSIFIER,
+    EVERY,
+    GAN,
+    VAE,
+    Kind,
+)
 
 IMAGES, TEXTS = "images", "texts"
 
@@ -72,10 +79,12 @@ def _check_milestones(milestones: list) -> None:
         )
 
 
+_LABELLED = tuple(kind for kind in EVERY if kind.labelled)
 _of_classifiers = functools.partial(_key, kinds=(CLASSIFIER,))
+_of_labelled = functools.partial(_key, kinds=_LABELLED)
 _of_images = functools.partial(_key, inputs=IMAGES)
-_of_labelled_images = functools.partial(_key, kinds=(CLASSIFIER,), inputs=IMAGES)
-_of_texts = functools.partial(_key, kinds=(CLASSIFIER,), inputs=TEXTS)
+_of_labelled_images = functools.partial(_key, kinds=_LABELLED, inputs=IMAGES)
+_of_texts = functools.partial(_key, kinds=_LABELLED, inputs=TEXTS)
 _of_vaes = functools.partial(_key, kinds=(VAE,))
 _of_gans = functools.partial(_key, kinds=(GAN,))
 _SEEDS = {"below": 2**63, "at_most": math.inf}
@@ -93,10 +102,10 @@ class Recipe:
     network: str = _key()
     data: str = _key()
     epochs: int = _key(at_least=1, at_most=1_000_000)
-    task: str = _key("")  # the network's own: classify, reconstruct or generate
+    task: str = _key("")  # the network's own, such as classify; or regress
     network_options: dict = _key({})
-    weights: str = _of_classifiers("")  # to start from: .keras, .safetensors or .pth
-    freeze: bool = _of_classifiers(False)  # train only the head on top of `weights`
+    weights: str = _of_labelled("")  # to start from: .keras, .safetensors or .pth
+    freeze: bool = _of_labelled(False)  # train only the head on top of `weights`
     seed: int = _key(0, **_SEEDS)  # of weights, order, augmentation and dropout
 
     # Data.
@@ -134,7 +143,9 @@ class Recipe:
     flip: bool = _of_images(False)  # left to right, one image in two
     cutout: int = _of_labelled_images(0)  # pixels per side of a hole (1708.04552)
     mixup: float = _of_labelled_images(0.0)  # alpha of Beta (1710.09412)
-    cutmix: float = _of_labelled_images(0.0)  # alpha of Beta (1905.04899)
+    cutmix: float = _key(
+        0.0, kinds=(CLASSIFIER,), inputs=IMAGES
+    )  # alpha of Beta (1905.04899)
     progressive_sizes: list = _of_labelled_images([], check=_check_sizes)
     # [[first epoch, pixels per side], ...]: smaller images at first
 
@@ -173,11 +184,11 @@ class Recipe:
     label_smoothing: float = _of_classifiers(0.0, below=1)
     gradient_clip: float = _key(0.0)  # global norm
     ema: float = _key(0.0, below=1)  # decay per step of the averaged weights
-    early_stopping: int = _key(0, kinds=(CLASSIFIER, AUTOENCODER, VAE))
+    early_stopping: int = _key(0, kinds=(*_LABELLED, AUTOENCODER, VAE))
     # epochs without a better validation score
 
     # Judging.
-    rival: bool = _of_classifiers(True)  # a plain method's score on the same splits
+    rival: bool = _of_labelled(True)  # a plain method's score on the same splits
 
     # Computing.
     precision: str = _key(
@@ -192,8 +203,8 @@ class Recipe:
 
     @property
     def kind(self) -> Kind:
-        """The kind of its network."""
-        return networks.kind(self.network)
+        """The kind of its network, by what it learns."""
+        return networks.kind(self.network, self.task)
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Recipe)}

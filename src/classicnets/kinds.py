@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+# What a label is: one class, a number, or every class that is there.
+CLASSES, NUMBERS, SETS = "classes", "numbers", "sets of classes"
+
 
 class Objective(NamedTuple):
     """What a network is trained for.
@@ -47,7 +50,7 @@ class Kind:
         name: One network of it, in words: "a classifier".
         task: How it learns: a key of `tasks.TASKS`, and of a recipe.
         objectives: What it may be trained for; the first where a recipe names none.
-        labelled: Whether it learns from labels, and has classes.
+        labels: What it learns from: `CLASSES`, `NUMBERS` or `SETS`; "" for no labels.
         parts: The networks that a run saves, by file, and the names of their outputs.
         reads: The part that takes raw inputs: pixels or tokens.
         exported: The parts that `export` writes when nobody says which.
@@ -66,7 +69,7 @@ class Kind:
     name: str
     task: str
     objectives: Mapping[str, Objective]
-    labelled: bool
+    labels: str
     parts: Mapping[str, tuple[str, ...]]
     reads: str
     exported: tuple[str, ...]
@@ -80,6 +83,11 @@ class Kind:
     further_scores: tuple[str, ...] = ()
 
     @property
+    def labelled(self) -> bool:
+        """Whether it learns from labels."""
+        return bool(self.labels)
+
+    @property
     def judged(self) -> str:
         """The part whose scores are the run's: the first."""
         return next(iter(self.parts))
@@ -90,7 +98,8 @@ class Kind:
         return "encoder" in self.parts
 
 
-SHARES = ("accuracy", "top1", "top5", "f1", "auc", "rival")  # scores in 0..1
+# Scores in 0..1.
+SHARES = ("accuracy", "top1", "top5", "f1", "auc", "rival", "map", "exact")
 
 _LEARNING_RATE = Chart("Learning rate", {"learning rate": "learning_rate"}, best=max)
 _LOSS = Chart(
@@ -108,7 +117,7 @@ CLASSIFIER = Kind(
     name="a classifier",
     task="classify",
     objectives={"cross_entropy": Objective(("cross_entropy",))},
-    labelled=True,
+    labels=CLASSES,
     parts={"model": ("logits",)},
     reads="model",
     exported=("model",),
@@ -129,11 +138,31 @@ CLASSIFIER = Kind(
     ),
     further_scores=("f1", "auc"),
 )
+REGRESSOR = Kind(
+    name="a regressor",
+    task="regress",
+    objectives={"squared_error": Objective(("squared_error",))},
+    labels=NUMBERS,
+    parts={"model": ("value",)},
+    reads="model",
+    exported=("model",),
+    samples_from="",
+    scores=("rmse", "mae", "r2"),
+    best_by=("rmse", min),
+    curve=("Validation RMSE", "validation_rmse"),
+    page="regress",
+    charts=(
+        Chart("Loss: squared error over the labels' variance", _LOSS.lines, best=min),
+        Chart("RMSE", {"validation": "validation_rmse"}, best=min),
+        Chart("MAE", {"validation": "validation_mae"}, best=min),
+        _LEARNING_RATE,
+    ),
+)
 AUTOENCODER = Kind(
     name="an autoencoder",
     task="reconstruct",
     objectives=_RECONSTRUCTIONS,
-    labelled=False,
+    labels="",
     parts={"model": ("log_odds",), "encoder": ("codes",), "decoder": ("images",)},
     reads="model",
     exported=("encoder", "decoder"),
@@ -148,7 +177,7 @@ VAE = Kind(
     name="a VAE",
     task="reconstruct",
     objectives=_RECONSTRUCTIONS,
-    labelled=False,
+    labels="",
     parts={
         "model": ("log_odds", "posterior"),
         "encoder": ("mean", "log_variance"),
@@ -194,7 +223,7 @@ GAN = Kind(
             uses=("clip",),
         ),
     },
-    labelled=False,
+    labels="",
     parts={"generator": ("images",), "critic": ("scores",)},
     reads="critic",
     exported=("generator",),
@@ -214,4 +243,4 @@ GAN = Kind(
     float16=False,  # neither of its two optimizers scales the loss
 )
 
-EVERY = (CLASSIFIER, AUTOENCODER, VAE, GAN)
+EVERY = (CLASSIFIER, REGRESSOR, AUTOENCODER, VAE, GAN)

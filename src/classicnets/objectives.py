@@ -28,6 +28,16 @@ def smooth(targets: Any, amount: float) -> Any:
     return targets * (1.0 - amount) + amount / targets.shape[-1]
 
 
+def squared_error(values: Any, targets: Any) -> Any:
+    """Return the mean squared error.
+
+    Args:
+        values: (batch, 1), float32.
+        targets: The same shape.
+    """
+    return ops.mean(ops.square(values - targets))
+
+
 # -- autoencoder and VAE (Kingma & Welling 2013, 1312.6114) ----------------------------
 
 

@@ -18,6 +18,8 @@ def load(source: str | pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
     """Read a recipe and change some of its values.
 
     Warm-ups and milestones keep their shares of a training run that is made shorter.
+    What the recipe sets for another task than the changes', such as label_smoothing of
+    a regressor, is left at its default.
 
     Args:
         source: Name of a shipped recipe, or path of a TOML file.
@@ -32,8 +34,9 @@ def load(source: str | pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
     """
     values = _read(find(source))
     epochs = values.get("epochs")
-    recipe = build(_with_changes(values, changes))
-    return _keep_shares(recipe, epochs, but=options(changes))
+    changed = options(changes)
+    recipe = build(_for_task(_with_changes(values, changes), changed))
+    return _keep_shares(recipe, epochs, but=changed)
 
 
 def reopen(path: pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
@@ -44,7 +47,8 @@ def reopen(path: pathlib.Path, changes: Iterable[str] = ()) -> Recipe:
 
 def change(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """Return a recipe with other values; only they are checked against its network."""
-    return _build(dataclasses.asdict(recipe) | dict(changes), serving=changes)
+    values = dataclasses.asdict(recipe) | dict(changes)
+    return _build(_for_task(values, changes), serving=changes)
 
 
 def adapt(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
@@ -173,9 +177,11 @@ def _build(values: Mapping[str, Any], serving: Container[str]) -> Recipe:
             raise UserError(f"a recipe must set {key}.")
     recipe = Recipe(**checked)
     kind = recipe.kind
-    if recipe.task not in ("", kind.task):
+    tasks = [each.task for each in networks.kinds_of(recipe.network)]
+    if recipe.task not in ("", *tasks):
         raise UserError(
-            f"{recipe.network} is for the task {kind.task}, got task {recipe.task}."
+            f"{recipe.network} is for the task {' or '.join(tasks)}, got task"
+            f" {recipe.task}."
         )
     if recipe.objective not in ("", *kind.objectives):
         raise UserError(
@@ -189,6 +195,20 @@ def _build(values: Mapping[str, Any], serving: Container[str]) -> Recipe:
         if key in serving:
             _check_served(recipe, key)
     return recipe
+
+
+def _for_task(values: Mapping[str, Any], changes: Container[str]) -> dict[str, Any]:
+    """Leave out what serves another task than that of the changes, if they have one."""
+    if "task" not in changes:
+        return dict(values)
+    kind = networks.kind(str(values.get("network")), str(values["task"]))
+    return {
+        key: value
+        for key, value in values.items()
+        if key in changes
+        or key not in FIELDS
+        or (key != "objective" and kind in FIELDS[key].metadata["rule"].kinds)
+    }
 
 
 def _check_together(recipe: Recipe) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from classicnets import data, engine, networks
+from classicnets import data, engine, kinds, networks
 from classicnets import recipe as recipes
 from classicnets.errors import RunError, Stopped, UserError
 from classicnets.loop import Loop
@@ -339,7 +339,8 @@ def _start_from_texts(network: Any, recipe: Recipe, splits: data.Splits) -> None
     if recipe.word_vectors:
         table = network.get_layer("embedding").embeddings
         table.assign(data.word_vectors(splits.train, *table.shape))
-    if pairs := recipe.network_options.get("votes"):
+    pairs = recipe.network_options.get("votes")
+    if pairs and recipe.kind.labels == kinds.CLASSES:
         words = network.get_layer("word_ratios").embeddings
         classes = len(splits.class_names)
         tables = data.log_count_ratios(splits.train, classes, words.shape[0], pairs)
@@ -355,6 +356,5 @@ def _network(recipe: Recipe, splits: data.Splits) -> Any:
     if recipe.weights and splits.inputs == recipes.TEXTS:
         # Another vocabulary has other numbers for the same words.
         raise UserError(f"weights are for images, and {splits.name} has texts.")
-    return networks.build(
-        recipe.network, splits.input_shape, len(splits.class_names), **options
-    )
+    outputs = len(splits.class_names) or 1  # a number has no classes
+    return networks.build(recipe.network, splits.input_shape, outputs, **options)

@@ -8,10 +8,10 @@ import pytest
 from classicnets import data, recipe
 from classicnets.errors import UserError
 
-OWN = {"whole", "labelled", "tokenizer", "progress", "files"}
+OWN = {"whole", "labelled", "labels", "tokenizer", "progress", "files"}
 
 
-def test_every_option_but_five_is_a_key_of_a_recipe_with_its_default():
+def test_every_option_but_six_is_a_key_of_a_recipe_with_its_default():
     options = dataclasses.asdict(data.Options())
     built = recipe.build({"network": "lstm", "data": "imdb", "epochs": 1})
     shared = {key: getattr(built, key) for key in options.keys() - OWN}

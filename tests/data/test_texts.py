@@ -10,9 +10,9 @@ import pytest
 
 from classicnets import data
 from classicnets.data.examples import Examples
+from classicnets.data.labels import number_labels
 from classicnets.data.reading import decode_text
 from classicnets.data.splitting import Source, split
-from classicnets.data.tables import number_labels
 from classicnets.errors import UserError
 
 

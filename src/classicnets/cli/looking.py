@@ -25,8 +25,8 @@ def list_() -> None:
     from classicnets import networks, recipe
     from classicnets.data import DATASETS
 
-    for members, kind in networks.KINDS:
-        echo(f"{kind.name.split()[-1]}s")
+    for members, own in networks.KINDS:
+        echo(", ".join(f"{kind.name.split(' ', 1)[1]}s" for kind in own))
         for _, names in itertools.groupby(members, lambda name: networks.find(name)[0]):
             echo(f"  {' '.join(names)}")
     echo("\nrecipes")

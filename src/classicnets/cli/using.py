@@ -91,13 +91,14 @@ def evaluate(
         elif isinstance(value, float):
             echo(f"{key:{width}}{value:.4f}")
     if plain := metrics.get("rival"):
-        echo(f"{'rival':{width}}{plain['top1']:.4f}  {rival.in_words(plain)}")
+        score = plain[opened.recipe.kind.scores[0]]
+        echo(f"{'rival':{width}}{score:.4f}  {rival.in_words(plain)}")
 
 
 @click.command()
 @click.argument("run")
 @click.argument("inputs", nargs=-1)
-@click.option("--text", "texts", multiple=True, help="A text to classify.")
+@click.option("--text", "texts", multiple=True, help="A text to answer.")
 @click.option("--column", default="", help="Of a table: that of the texts or paths.")
 @click.option("--top", default=3, type=click.IntRange(1), help="Classes per input.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per input.")
@@ -118,7 +119,7 @@ def predict(
     as_json: bool,
     output: Path | None,
 ) -> None:
-    """Classify files, folders of them, rows of tables, or - for standard input.
+    """Answer files, folders of them, rows of tables, or - for standard input.
 
     A network on texts takes a file as one text, and standard input as one per line.
     Answers come in the order of the inputs. What has none does not end the others: it
@@ -158,13 +159,15 @@ def _check_inputs(run: "Run", inputs: Sequence[str], texts: Sequence[str]) -> No
         raise UserError("- is standard input, which is closed.")
     if texts and run.tokenizer is None:
         raise UserError(
-            f"{run.name} classifies images: --text is for texts, whose runs have"
+            f"{run.name} takes images: --text is for texts, whose runs have"
             " a tokenizer.json."
         )
 
 
 def _printed(results: Iterable[dict[str, Any]], *, as_json: bool) -> Iterator[str]:
     """Print results as they come; yield the errors."""
+    from classicnets.inference import predicting
+
     for result in results:
         if "error" in result:
             yield result["error"]
@@ -173,8 +176,7 @@ def _printed(results: Iterable[dict[str, Any]], *, as_json: bool) -> Iterator[st
         elif "error" in result:
             echo(f"classicnets: {result['error']}", err=True)
         else:
-            classes = (f"{c['name']} {c['probability']:.1%}" for c in result["classes"])
-            echo(f"{result['input']}  {'  '.join(classes)}")
+            echo(f"{result['input']}  {predicting.in_words(result)}")
 
 
 @click.command()

@@ -56,7 +56,9 @@ class Examples:
         inputs: Images (n, height, width, channels) uint8, or the tokens of texts
             (n, max_tokens) int32, padded with 0 at the end; an array, a memory map, or
             `Rows` of one of them.
-        labels: (n,) int32, the number of the class; all 0 where there are no classes.
+        labels: (n,) int32, the number of the class, all 0 where there are no classes;
+            (n,) float64, where labels are numbers; or (n, classes) uint8, 1 for each
+            that an example has, where it has several.
         texts: The n texts that the inputs stand for; None for images.
         lengths: (n,) int32, the tokens of each text before it was cut to max_tokens;
             None for images.
@@ -81,7 +83,8 @@ class Splits:
 
     Args:
         name: The name of the set, the file or the folder.
-        class_names: The name of class 0, 1, ...; () where there are no labels.
+        class_names: The name of class 0, 1, ...; () where there are no labels, or
+            these are numbers.
         train: What the network learns from.
         validation: What every choice is made on.
         open_test: Returns the test examples; an evaluation calls it, `doctor`, which

@@ -80,11 +80,11 @@ class Fold:
         return first.hold_out(name, labels, rows, words)
 
 
-def splitter_name(labelled: bool, grouped: bool) -> str:
+def splitter_name(stratified: bool, grouped: bool) -> str:
     """Return the name of the scikit-learn class that makes the folds."""
     if grouped:
-        return "StratifiedGroupKFold" if labelled else "GroupKFold"
-    return "StratifiedKFold" if labelled else "KFold"
+        return "StratifiedGroupKFold" if stratified else "GroupKFold"
+    return "StratifiedKFold" if stratified else "KFold"
 
 
 def check_fold(folds: int, fold: int) -> None:

@@ -5,8 +5,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from classicnets.data.catalogue import DATASETS
-from classicnets.data.examples import Splits
+from classicnets.data.examples import Examples, Splits
 from classicnets.data.folds import Fold, read_groups
 from classicnets.data.images.arrays import open_npz
 from classicnets.data.images.folders import open_image_folder
@@ -15,6 +17,7 @@ from classicnets.data.images.tables import (
     open_image_tables,
     tables_of_images,
 )
+from classicnets.data.labels import of_classes
 from classicnets.data.named import find, open_digits
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source, split
@@ -25,6 +28,7 @@ from classicnets.data.texts.imdb import open_numbered
 from classicnets.data.texts.splits import encode_splits
 from classicnets.data.texts.tables import open_table
 from classicnets.errors import UserError, nearest
+from classicnets.kinds import CLASSES
 from classicnets.recipe import TEXTS
 
 
@@ -50,8 +54,27 @@ def load(
     if name == "digits":
         # Its classes are large enough to be split, whether they are learned or not.
         options = dataclasses.replace(options, labelled=True)
-    splits = split(_open(name, options), options, fold=fold)
+    splits = split(_relabelled(_open(name, options), options), options, fold=fold)
     return encode_splits(splits, options) if splits.inputs == TEXTS else splits
+
+
+def _relabelled(source: Source, options: Options) -> Source:
+    """Return a source with labels as the options ask for, where it has classes."""
+    if options.labels == CLASSES or source.examples.labels.dtype != np.int32:
+        return source
+    names, table = of_classes(source.class_names, options.labels, where=source.name)
+
+    def changed(examples: Examples) -> Examples:
+        return dataclasses.replace(examples, labels=table[examples.labels])
+
+    validation, open_test = source.validation, source.open_test
+    return dataclasses.replace(
+        source,
+        class_names=names,
+        examples=changed(source.examples),
+        validation=None if validation is None else changed(validation),
+        open_test=None if open_test is None else lambda: changed(open_test()),
+    )
 
 
 def _open(name: str, options: Options) -> Source:

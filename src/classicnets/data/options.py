@@ -9,6 +9,7 @@ import numpy as np
 from classicnets import recipe as recipes
 from classicnets.data.folds import check_fold
 from classicnets.errors import UserError
+from classicnets.kinds import CLASSES
 from classicnets.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Options:
         labelled: Whether labels are needed. If not, a folder of images is pooled, with
             subfolders or without, a `.npz` needs none, and texts are refused; what has
             no classes has `class_names` () and the label 0 for all.
+        labels: What a label is, where they are needed: `kinds.CLASSES`, `NUMBERS` or
+            `SETS`; see `Examples`.
         validation_fraction: In (0, 1): how much of what is not test becomes validation,
             where the source has no validation split.
         split_seed: Which examples those are, 0 or more. It never changes the test.
@@ -63,6 +66,7 @@ class Options:
     """
 
     labelled: bool = True
+    labels: str = CLASSES
     validation_fraction: float = _key("validation_fraction")
     split_seed: int = _key("split_seed")
     image_size: int | tuple[int, int] = _key("image_size")
@@ -127,4 +131,6 @@ def from_recipe(recipe: Recipe, **others: Any) -> Options:
         **others: Options that are not the recipe's, such as a run's `tokenizer`.
     """
     own = {name: getattr(recipe, name) for name in _KEYS}
-    return Options(**{"labelled": recipe.kind.labelled, **own, **others})
+    kind = recipe.kind
+    needed = {"labelled": kind.labelled, "labels": kind.labels or CLASSES}
+    return Options(**{**needed, **own, **others})

@@ -13,8 +13,10 @@ import numpy as np
 
 from classicnets.data.examples import Examples, Rows, Splits, digest
 from classicnets.data.folds import Fold
+from classicnets.data.labels import advice
 from classicnets.data.options import Options
 from classicnets.errors import UserError
+from classicnets.kinds import CLASSES
 from classicnets.streams import Stream, words
 
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ class Source:
 
     Args:
         name: Of the set, the file or the folder.
-        class_names: The name of class 0, 1, ...; () where there are no labels.
+        class_names: The name of class 0, 1, ...; () where there are no labels, or
+            these are numbers.
         examples: Every example from which splits may be carved.
         fingerprint: Hex digest of the content.
         test_fingerprint: Of its own test, where `fingerprint` does not cover that.
@@ -59,8 +62,9 @@ def split(source: Source, options: Options, *, fold: Fold | None = None) -> Spli
 
     The test, where it brings none, is a fifth of the examples, always the same one
     whatever the `split_seed`; then `validation_fraction` of the rest is drawn with it.
-    Both are drawn class by class. Where labels are not learned, there may be no
-    classes, or classes too small to be split: then all examples are pooled.
+    Both are drawn class by class, where a label is one class. Numbers and sets of
+    classes are pooled, and so are, where labels are not learned, classes too small to
+    be split.
 
     Args:
         source: What was read.
@@ -132,6 +136,7 @@ class _Carving:
         self.test_fingerprint = source.test_fingerprint
         self.notes = list(source.notes)
         splits = 1 + (source.open_test is None) + (source.validation is None)
+        self.one_class = options.labelled and options.labels == CLASSES
         pooled = self._refuse_small_classes(source.name, splits)
         if len(self.labels) < splits:
             raise UserError(
@@ -140,8 +145,8 @@ class _Carving:
             )
         self.members: dict[str, np.ndarray] = {}  # rows of what was carved
         self.how = "" if pooled else "class by class, "
-        self.groups = np.zeros_like(self.labels) if pooled else self.labels
-        self.classes = self.labels if options.labelled else None
+        self.groups = np.zeros(len(self.labels), int) if pooled else self.labels
+        self.classes = self.labels if self.one_class else None
 
     def set_test_aside(self) -> None:
         """Carve a test that is the same one for every `split_seed`."""
@@ -262,9 +267,11 @@ class _Carving:
         self.test_fingerprint = digest(rows)
 
     def _refuse_small_classes(self, name: str, splits: int) -> bool:
-        """Return whether classes are too small to be split, where none are learned."""
-        labels = self.labels[self.rows]
-        problem = _class_problem(name, self.source.class_names, labels, splits)
+        """Return whether examples are pooled: see `split`."""
+        if self.options.labelled and not self.one_class:
+            return True
+        labels, names = self.labels[self.rows], self.source.class_names
+        problem = _class_problem(name, names, labels, splits)
         if problem and self.options.labelled:
             raise UserError(problem)
         return problem is not None
@@ -281,7 +288,7 @@ def take(examples: Examples, rows: np.ndarray) -> Examples:
             if neighbours
             else Rows(np.asanyarray(inputs), rows)
         ),
-        labels=np.asarray(examples.labels[rows], np.int32),
+        labels=examples.labels[rows],
         texts=None if texts is None else [texts[row] for row in rows],
         lengths=None if lengths is None else lengths[rows],
     )
@@ -323,4 +330,5 @@ def _class_problem(
     return (
         f"every class needs at least {splits} examples to be split, class "
         f"{class_names[first]!r} of {name} has {sizes[first]}{more}"
+        f"{advice(class_names)}"
     )

@@ -1,16 +1,15 @@
 """Tables: which columns are read, and how their labels become classes."""
 
-import math
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from classicnets.data import labels as label_kinds
 from classicnets.data.folder_layout import part_of
+from classicnets.data.labels import Label
 from classicnets.data.table_files import Table, open_table_file, shortened
 from classicnets.errors import UserError, nearest
+from classicnets.kinds import CLASSES
 
 TEXT_COLUMNS = (
     *("text", "review", "sentence", "content", "comment", "body", "message"),
@@ -20,19 +19,6 @@ LABEL_COLUMNS = (
     *("label", "class", "sentiment", "category", "target", "labels", "topic"),
     *("intent", "emotion", "标签", "类别", "分类"),
 )
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-
-
-def number_labels(labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the names of the classes, sorted, and the number of each label, int32.
-
-    Names sort as numbers where all are integers.
-    """
-    names = sorted(set(labels))
-    if all(_INTEGER.fullmatch(name) for name in names):
-        names.sort(key=int)
-    numbers = {name: number for number, name in enumerate(names)}
-    return tuple(names), np.array([numbers[label] for label in labels], np.int32)
 
 
 class Columns(NamedTuple):
@@ -44,11 +30,12 @@ class Columns(NamedTuple):
 
 
 def read_table(
-    path: Path, text_column: str = "", label_column: str = ""
-) -> tuple[list[str], list[str], list[str], list[str]]:
+    path: Path, text_column: str = "", label_column: str = "", kind: str = CLASSES
+) -> tuple[list[str], list[Label], list[str], list[str]]:
     """Read the texts, the labels and the parts of all rows; and notes on the columns.
 
-    A part is "train", "validation" or "test", or "" where the table has none.
+    Labels are of a `kind`, as `labels.read` returns them. A part is "train",
+    "validation" or "test", or "" where the table has none.
     """
     table = open_table_file(path)
     columns = _choose(path, table.columns, text_column, label_column)
@@ -59,7 +46,7 @@ def read_table(
             f"{columns.label!r}"
         )
     texts: list[str] = []
-    labels: list[str] = []
+    labels: list[Label] = []
     parts: list[str] = []
     for place, values in _rows(path, table, columns):
         text = values[columns.text]
@@ -68,7 +55,8 @@ def read_table(
                 f"every text of {path} must be a string, {place} has {shortened(text)}"
             )
         texts.append(text)
-        labels.append(_label(path, place, values.get(columns.label)))
+        cell = values.get(columns.label)
+        labels.append(label_kinds.read(cell, kind, where=str(path), place=place))
         parts.append(_part(path, place, values[columns.split]) if columns.split else "")
     if not texts:
         raise UserError(f"{path} must have rows, it has only the names of its columns")
@@ -145,25 +133,6 @@ def first_column(names: Sequence[str], columns: Sequence[str]) -> str:
     """Return the column that is called like the first of the names that one has."""
     by_name = {column.strip().casefold(): column for column in reversed(columns)}
     return next((by_name[name] for name in names if name in by_name), "")
-
-
-def _label(path: Path, place: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, int):
-        return str(value)
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        value = ""
-    if not isinstance(value, str):
-        raise UserError(
-            f"labels of {path} must be names or integers, {place} has "
-            f"{shortened(value)}"
-        )
-    if not value.strip():
-        raise UserError(f"every row of {path} must have a label, {place} has none")
-    return value.strip()
 
 
 def _part(path: Path, place: str, value: Any) -> str:

@@ -30,8 +30,8 @@ def check(path: Path) -> None:
 def write(results: Iterable[Mapping[str, Any]], path: Path) -> Iterator[str]:
     """Write results as they come; the file is there when all are in it.
 
-    A row has the columns of its table, or `input`, then `prediction`, `probability` and
-    `error`. Of a JSONL file it also has `classes`.
+    A row has the columns of its table, or `input`, then `prediction`, `probability`
+    (none of a number) and `error`. Of a JSONL file it also has `classes`.
 
     Args:
         results: What `predictions` yields.
@@ -55,8 +55,9 @@ def write(results: Iterable[Mapping[str, Any]], path: Path) -> Iterator[str]:
 def _row(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a result as columns; those of ours that a table has get a number."""
     own = dict(result.get("row", {"input": result["input"]}))
-    best = result["classes"][0] if "classes" in result else {}
-    answer = (best.get("name"), best.get("probability"), result.get("error"))
+    best = result["classes"][0] if result.get("classes") else {}
+    name_or_value = result.get("value", best.get("name"))
+    answer = (name_or_value, best.get("probability"), result.get("error"))
     for name, value in zip(ANSWER, answer, strict=True):
         free = name
         number = 1

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from classicnets.data import Examples, Splits, count_copies, words_read
 from classicnets.errors import UserError
 from classicnets.inference import rival, sampling
 from classicnets.inference.predicting import load_data, logits
+from classicnets.kinds import NUMBERS
 from classicnets.runs import identity
 from classicnets.runs.run import Run
 from classicnets.streams import Stream, subset
@@ -52,9 +53,10 @@ def evaluate(
     Returns:
         `examples` counted and `seconds`; `model`, the digest of the network that was
         judged, and `data`, the fingerprint of what it was judged on; of a classifier
-        what `scores.judge` returns, and `by_length` for texts; of an autoencoder or a
-        VAE what `Bounds.judge` returns; of a GAN what `ImageJudge.judge` does: as many
-        images are generated as the split has, 10,000 at most. Also in metrics.json.
+        what `scores.judge` returns, and `by_length` for texts; of a regressor what
+        `scores.judge_numbers` does; of an autoencoder or a VAE what `Bounds.judge`
+        returns; of a GAN what `ImageJudge.judge` does: as many images are generated as
+        the split has, 10,000 at most. Also in metrics.json.
         `rival` is what `rival.measure` returns: of a classifier's validation and test;
         `copies`, of the same splits, how many examples are training examples, too.
 
@@ -77,7 +79,8 @@ def evaluate(
     if is_own:
         metrics["copies"] = count_copies(splits.train, examples)
     if is_own and recipe.rival and recipe.kind.labelled:
-        metrics["rival"] = rival.measure(splits, examples, recipe.split_seed)
+        labels = recipe.kind.labels
+        metrics["rival"] = rival.measure(splits, examples, recipe.split_seed, labels)
     if data is None:
         if lines := identity.data_differences(run.environment, splits):
             kept = ["files of before keep their splits"] if run.files else []
@@ -97,14 +100,7 @@ _Judgement = tuple[dict[str, Any], dict[str, np.ndarray]]
 def _judge_classes(
     run: Run, split: str, splits: Splits, examples: Examples
 ) -> _Judgement:
-    if unknown := [name for name in splits.class_names if name not in run.class_names]:
-        raise UserError(
-            f"the model knows the classes {_short(run.class_names)},"
-            f" {splits.name} has {_short(unknown)}."
-        )
-    # Other data may lack classes.
-    numbers = [run.class_names.index(name) for name in splits.class_names]
-    labels = np.array(numbers, np.int32)[examples.labels]
+    labels = _known_classes(run, splits)[examples.labels]
     examples = dataclasses.replace(examples, labels=labels)
     answers = logits(run, examples.inputs)
     metrics = scores.judge(answers, labels, run.class_names)
@@ -115,6 +111,43 @@ def _judge_classes(
     if names := splits.names.get(split):
         samples["names"] = np.array([names[row] for row in samples["rows"]])
     return metrics, samples | {"answers": answers}
+
+
+def _known_classes(run: Run, splits: Splits) -> np.ndarray:
+    """Return the numbers that the run has for the classes of data, which may be fewer.
+
+    Raises:
+        UserError: If the run does not know one of them.
+    """
+    if unknown := [name for name in splits.class_names if name not in run.class_names]:
+        raise UserError(
+            f"the model knows the classes {_short(run.class_names)},"
+            f" {splits.name} has {_short(unknown)}."
+        )
+    numbers = [run.class_names.index(name) for name in splits.class_names]
+    return np.array(numbers, np.int32)
+
+
+def _judge_numbers(
+    run: Run, split: str, splits: Splits, examples: Examples
+) -> _Judgement:
+    values = logits(run, examples.inputs)[:, 0]
+    errors = values.astype(np.float64) - examples.labels
+    largest = np.argsort(-np.abs(errors), kind="stable")
+    rows = np.concatenate([largest[:SAMPLES], _spread(largest[SAMPLES:])])
+    samples = _inputs(run, examples, rows) | {
+        "answers": values[:, None],
+        "rows": rows,
+        "labels": examples.labels[rows],
+        "values": values[rows],
+        "all_labels": examples.labels,  # of every example: for the picture of them
+        "all_values": values,
+        "squared_errors": np.square(errors),  # and runs are compared by them
+    }
+    if names := splits.names.get(split):
+        samples["names"] = np.array([names[row] for row in rows])
+    metrics = scores.judge_numbers(values, examples.labels)
+    return {"examples": len(examples), **metrics}, samples
 
 
 def _judge_reconstructions(
@@ -145,6 +178,7 @@ def _judge_generated(
 
 _JUDGES = {
     kinds.CLASSIFIER: _judge_classes,
+    kinds.REGRESSOR: _judge_numbers,
     kinds.AUTOENCODER: _judge_reconstructions,
     kinds.VAE: _judge_reconstructions,
     kinds.GAN: _judge_generated,
@@ -162,13 +196,9 @@ def _samples(
     certain = np.argsort(-probability, kind="stable")
     wrong, right = certain[~is_right[certain]], certain[is_right[certain]]
     if texts is None:
-        right = np.sort(right)[:: max(1, len(right) // SAMPLES)]
+        right = _spread(right)
     rows = np.concatenate([wrong[:SAMPLES], right[:SAMPLES]])
-    if texts is None:
-        inputs = {"images": np.asarray(examples.inputs[rows])}
-    else:
-        inputs = {"texts": np.array([_read(run, texts[row]) for row in rows])}
-    return inputs | {
+    return _inputs(run, examples, rows) | {
         "rows": rows,
         "labels": examples.labels[rows],
         "predicted": predicted[rows].astype("int32"),
@@ -177,25 +207,54 @@ def _samples(
     }
 
 
+def _spread(rows: np.ndarray) -> np.ndarray:
+    """Return some of the rows of examples, spread over the split."""
+    return np.sort(rows)[:: max(1, len(rows) // SAMPLES)][:SAMPLES]
+
+
+def _inputs(run: Run, examples: Examples, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return some images, or what the network read of some texts."""
+    texts = examples.texts
+    if texts is None:
+        return {"images": np.asarray(examples.inputs[rows])}
+    return {"texts": np.array([_read(run, texts[row]) for row in rows])}
+
+
 def _save_predictions(
     run: Run, answers: np.ndarray, examples: Examples, names: Sequence[str]
 ) -> None:
     """Write predictions.csv: a row per example of the test, by its file or its row."""
-    classes, probabilities = run.class_names, softmax(answers, axis=1)
     stream = io.StringIO(newline="")
     rows = csv.writer(stream)
     texts = examples.texts
-    columns = ("file" if names else "row", *(["text"] if texts else []))
-    rows.writerow([*columns, "label", "prediction", "probability"])
-    for row, label in enumerate(examples.labels):
-        best = int(answers[row].argmax())
-        about = [
-            names[row] if names else row,
-            *([texts[row][:_SHORT]] if texts else []),
-        ]
-        answer = [classes[label], classes[best], f"{probabilities[row, best]:.6f}"]
+    columns = ["file" if names else "row", *(["text"] if texts else [])]
+    answered = _answered_numbers if run.recipe.kind.labels == NUMBERS else _answered
+    titles, cells = answered(run, answers, examples.labels)
+    rows.writerow([*columns, *titles])
+    for row, answer in enumerate(cells):
+        about: list[Any] = [names[row] if names else row]
+        about += [texts[row][:_SHORT]] if texts else []
         rows.writerow(about + answer)
     run.save_text("predictions.csv", stream.getvalue())
+
+
+def _answered(
+    run: Run, answers: np.ndarray, labels: np.ndarray
+) -> tuple[list[str], Iterator[list[Any]]]:
+    """Return the columns of predictions.csv, and their cells of every example."""
+    classes, probabilities = run.class_names, softmax(answers, axis=1)
+    best = answers.argmax(axis=1)
+    return ["label", "prediction", "probability"], (
+        [classes[label], classes[k], f"{shares[k]:.6f}"]
+        for label, k, shares in zip(labels, best, probabilities, strict=True)
+    )
+
+
+def _answered_numbers(
+    run: Run, answers: np.ndarray, labels: np.ndarray
+) -> tuple[list[str], Iterator[list[Any]]]:
+    pairs = zip(labels.tolist(), answers[:, 0].tolist(), strict=True)
+    return ["label", "value"], ([label, value] for label, value in pairs)
 
 
 def _read(run: Run, text: str) -> str:

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from classicnets.data import Rows, Splits
 from classicnets.data.batches import in_batches
 from classicnets.errors import UserError
 from classicnets.inference import inputs as given
+from classicnets.kinds import NUMBERS
 from classicnets.runs import identity
 from classicnets.runs.run import Run
 
@@ -46,14 +47,14 @@ def load_data(
 
 
 def logits(run: Run, inputs: np.ndarray | Rows) -> np.ndarray:
-    """Return (n, classes) for raw inputs: images (n, height, width, channels) or
-    tokens (n, max_tokens)."""
+    """Return what a run's network answers, (n, outputs), to raw inputs: images (n,
+    height, width, channels) or tokens (n, max_tokens)."""
     size = min(run.recipe.evaluation_batch_size, len(inputs))
     return in_batches(run.forward, inputs, size)
 
 
 def predict(run: Run, inputs: Any, top: int = 5, *, column: str = "") -> Any:
-    """Classify images or texts.
+    """Answer images or texts: with a class, or with a number.
 
     Args:
         run: A finished run.
@@ -67,10 +68,10 @@ def predict(run: Run, inputs: Any, top: int = 5, *, column: str = "") -> Any:
         column: Of a table; "" guesses it by its name.
 
     Returns:
-        A dict for one input: `input`, and `classes`, a list of {"name",
-        "probability"}, the most probable first; of a table also its `row`. A list of
-        them for a list, a folder, a table, an open file of lines, or a batch (n,
-        height, width, channels).
+        A dict for one input: `input`, and of a classifier `classes`, a list of
+        {"name", "probability"}, the most probable first; of a regressor `value`; of a
+        table also its `row`. A list of them for a list, a folder, a table, an open file
+        of lines, or a batch (n, height, width, channels).
 
     Raises:
         UserError: For what is not an image, or not a text.
@@ -164,7 +165,7 @@ def _result(
     if isinstance(answer, UserError):
         result["error"] = str(answer)
     else:
-        result["classes"] = _most_probable(run, answer, top)
+        result |= _answer(run, answer, top)
     return result if each.row is None else result | {"row": each.row}
 
 
@@ -216,6 +217,20 @@ def _image_shape(run: Run) -> dict[str, Any]:
         )
     _, height, width, channels = network.input_shape
     return {"image_size": (height, width), "channels": channels}
+
+
+def _answer(run: Run, row: np.ndarray, top: int) -> dict[str, Any]:
+    """Return what one row (outputs,) of a network says."""
+    if run.recipe.kind.labels == NUMBERS:
+        return {"value": float(row[0])}
+    return {"classes": _most_probable(run, row, top)}
+
+
+def in_words(answer: Mapping[str, Any]) -> str:
+    """Return what `predict` says of one input, on a line."""
+    if "value" in answer:
+        return f"{answer['value']:g}"
+    return "  ".join(f"{c['name']} {c['probability']:.1%}" for c in answer["classes"])
 
 
 def _most_probable(run: Run, row: np.ndarray, top: int) -> list[dict[str, Any]]:

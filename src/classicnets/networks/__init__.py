@@ -1,6 +1,6 @@
 """The networks, by name. Each is a function that returns a plain `keras.Model`.
 
-The dict that a network stands in is its kind.
+The dict that a network stands in says which kinds it can be of.
 """
 
 import importlib
@@ -64,11 +64,12 @@ PAIRS: dict[str, tuple[str, str, str]] = {
     "wgan_gp_resnet": ("wgan_gp_resnet", "generator", "critic"),
 }
 
-KINDS = (
-    (CLASSIFIERS, kinds.CLASSIFIER),
-    (AUTOENCODERS, kinds.AUTOENCODER),
-    (VAES, kinds.VAE),
-    (PAIRS, kinds.GAN),
+# The first is a network's kind where a recipe's task says no other.
+KINDS: tuple[tuple[Mapping[str, Any], tuple[kinds.Kind, ...]], ...] = (
+    (CLASSIFIERS, (kinds.CLASSIFIER, kinds.REGRESSOR)),
+    (AUTOENCODERS, (kinds.AUTOENCODER,)),
+    (VAES, (kinds.VAE,)),
+    (PAIRS, (kinds.GAN,)),
 )
 
 # The files of networks that take texts and other sequences too.
@@ -168,7 +169,7 @@ def build(
     Args:
         network: A key of `NETWORKS` or `PAIRS`.
         input_shape: Of an example, without the batch.
-        classes: Number of classes, for a classifier.
+        classes: Number of outputs, for a network that learns from labels.
         **options: The network's own.
     """
     if network in PAIRS:
@@ -205,10 +206,21 @@ def find(network: str) -> tuple[str, dict[str, Any]]:
     return NETWORKS[network]
 
 
-def kind(network: str) -> kinds.Kind:
-    """Return what kind of network it is, or raise a UserError."""
+def kinds_of(network: str) -> tuple[kinds.Kind, ...]:
+    """Return what kinds a network can be of, or raise a UserError."""
     find(network)
-    return next(kind for members, kind in KINDS if network in members)
+    return next(own for members, own in KINDS if network in members)
+
+
+def kind(network: str, task: str = "") -> kinds.Kind:
+    """Return what kind of network it is, or raise a UserError.
+
+    Args:
+        network: A key of `NETWORKS` or `PAIRS`.
+        task: What it learns; "", or one that it is not for: what it learns by itself.
+    """
+    own = kinds_of(network)
+    return next((kind for kind in own if kind.task == task), own[0])
 
 
 def reads_texts(network: str) -> bool:

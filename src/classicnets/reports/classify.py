@@ -31,6 +31,13 @@ def content(run: Run, common: Mapping[str, Any]) -> dict[str, Any]:
         "worst": _worst_first(metrics.get("per_class") or []),
         "worst_count": _WORST_CLASSES,
         "samples": _samples(run, split, classes) if split else {},
+        **use(run),
+    }
+
+
+def use(run: Run) -> dict[str, Any]:
+    """Return the names that again.html.j2 uses: how to use a network on new inputs."""
+    return {
         "input_shape": _input_shape(run),
         "is_text": (run.path / "tokenizer.json").is_file(),
         "model_path": f"{run.path.parent.name}/{run.name}/model.keras",
@@ -146,12 +153,12 @@ def _samples(run: Run, split: str, names: list[str]) -> dict[str, list[dict[str,
     for example, file, label, predicted, probability in rows:
         words = {"label": name(label), "predicted": name(predicted), "file": file}
         samples["right" if label == predicted else "wrong"].append(
-            {**_input(example), **words, "probability": probability}
+            {**example_of(example), **words, "probability": probability}
         )
     return samples
 
 
-def _input(example: Any) -> dict[str, Any]:
+def example_of(example: Any) -> dict[str, Any]:
     """Return a text, or a picture (height, width, channels), for the page."""
     if isinstance(example, str):
         return {"text": str(example)}

@@ -2,13 +2,14 @@
 
 Everything comes from the runs' files, as in `report`. Of two networks that answered the
 same examples each example is a pair: McNemar's test (Psychometrika 12:153, 1947) of
-right and wrong answers, a bootstrap of the difference of nats. A test of two networks
-says nothing of their recipes: another seed makes other networks.
+right and wrong answers, a bootstrap of the difference of nats or of squared errors. A
+test of two networks says nothing of their recipes: another seed makes other networks.
 """
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,12 @@ from classicnets.runs.run import Run
 
 MOST = 8  # runs, beyond which lines cannot be told apart
 LEVEL = 0.05  # of the tests, all together
+# By what samples/SPLIT.npz says of every example, the test of two networks.
+_PER_EXAMPLE: dict[str, Callable[..., tuple[str, float, bool]]] = {
+    "right": paired.mcnemar,
+    "nats": functools.partial(paired.bootstrap, what="nats per image"),
+    "squared_errors": functools.partial(paired.bootstrap, what="squared error"),
+}
 # What may differ without making another recipe.
 _NO_RECIPE = ("seed", "data", *identity.WITHOUT_EFFECT)
 
@@ -207,12 +214,11 @@ def _verdict(first: Run, other: Run, split: str, among: Sequence[Run]) -> Verdic
     if reason := _not_comparable(first, other, split):
         return Verdict(names[1], reason)
     answers = [run.samples(split) for run in (first, other)]
-    key = next((k for k in ("right", "nats") if all(k in a for a in answers)), None)
+    key = next((k for k in _PER_EXAMPLE if all(k in a for a in answers)), None)
     if key is None:
         return Verdict(names[1], _without_pairs(first, other, split))
     left, right = (arrays[key] for arrays in answers)
-    test = paired.mcnemar if key == "right" else paired.bootstrap
-    words, p_value, is_first = test(left, right, names)
+    words, p_value, is_first = _PER_EXAMPLE[key](left, right, names)
     if _same_recipe(first, other):
         words += " They differ in the seed alone: neither is the better recipe."
         return Verdict(names[1], words, "", p_value)

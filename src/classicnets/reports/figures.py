@@ -94,6 +94,44 @@ def chart(title: str, lines: Sequence[Line], *, percent: bool = False) -> str:
     return "".join([*parts, "</svg>"])
 
 
+def scatter(title: str, points: Sequence[tuple[float, float]]) -> str:
+    """Draw a dot per example: its label across, the answer upwards.
+
+    Args:
+        title: Read aloud to those who cannot see the chart.
+        points: (label, answer), at least one; all finite.
+
+    Returns:
+        An `<svg>` element with the line on which both are equal.
+    """
+    values = [value for point in points for value in point]
+    marks = ticks(min(values), max(values), count=5)
+    left = max(_LEFT, 8 + 8 * max(len(_number(mark, False)) for mark in marks))
+    axes = _Axes((marks[0], marks[-1]), (marks[0], marks[-1]), left)
+    size, label = f"0 0 {_WIDTH} {_HEIGHT}", html.escape(title)
+    parts = [f'<svg viewBox="{size}" role="img" aria-label="{label}">']
+    for mark in marks:
+        height, number = axes.down(mark), _number(mark, False)
+        parts.append(
+            f'<line class="grid" x1="{left}" x2="{_WIDTH - _RIGHT}" '
+            f'y1="{height:.1f}" y2="{height:.1f}"/>'
+            f"{_text(number, left - 8, f'{height + 4:.1f}', anchor='end')}"
+            f"{_text(number, f'{axes.across(mark):.1f}', _HEIGHT - _BOTTOM + 18)}"
+        )
+    parts.append(_text("label", f"{(left + _WIDTH) / 2:.0f}", _HEIGHT - 4))
+    ends = [f"{axes.across(mark):.1f},{axes.down(mark):.1f}" for mark in marks]
+    parts.append(f'<polyline class="curve" points="{ends[0]} {ends[-1]}"/>')
+    for x, y in points:
+        words = (
+            f"label {_number(x, False, digits=4)}, answer {_number(y, False, digits=4)}"
+        )
+        parts.append(
+            f'<circle class="dot validation" cx="{axes.across(x):.1f}" '
+            f'cy="{axes.down(y):.1f}" r="2"><title>{words}</title></circle>'
+        )
+    return "".join([*parts, "</svg>"])
+
+
 def _text(text: str, x: object, y: object, *, anchor: str = "middle") -> str:
     return f'<text class="tick" text-anchor="{anchor}" x="{x}" y="{y}">{text}</text>'
 

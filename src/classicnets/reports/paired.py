@@ -33,24 +33,25 @@ def mcnemar(
 
 
 def bootstrap(
-    left: np.ndarray, right: np.ndarray, names: tuple[str, str]
+    left: np.ndarray, right: np.ndarray, names: tuple[str, str], *, what: str
 ) -> tuple[str, float, bool]:
-    """Test the nats per image of two networks, by drawing the images again.
+    """Test what two networks make of each example, by drawing the examples again.
 
     Args:
         left, right: (n,) floats; less is better.
         names: Of the two.
+        what: The floats are, in words.
 
     Returns:
-        A sentence with the difference and its 95 % interval, the p-value (two-sided),
-        and whether the first needs less.
+        A sentence with the mean difference and its 95 % interval, the p-value
+        (two-sided), and whether the first has less.
     """
     from scipy import stats
 
     difference = left.astype(np.float64) - right
     mean = float(difference.mean())
     if np.ptp(difference) == 0:
-        return f"Per image both need the same, {mean:+.2f} nats.", 1.0, False
+        return f"Both have the same {what}, {mean:+.3g}.", 1.0, False
     drawn = stats.bootstrap(
         (difference,),
         np.mean,
@@ -64,8 +65,8 @@ def bootstrap(
     beyond = min((means <= 0).sum(), (means >= 0).sum())
     p_value = min(1.0, 2.0 * (beyond + 1) / (_RESAMPLES + 1))
     words = (
-        f"Per image {names[0]} needs {mean:+.2f} nats compared with {names[1]}, 95 %"
-        f" interval {low:+.2f} to {high:+.2f} (paired bootstrap)."
+        f"{names[0]} has {mean:+.3g} {what} compared with {names[1]}, 95 % interval"
+        f" {low:+.3g} to {high:+.3g} (paired bootstrap)."
     )
     return words, float(p_value), mean < 0
 

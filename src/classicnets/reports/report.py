@@ -21,7 +21,7 @@ import markupsafe
 from classicnets import kinds, networks
 from classicnets.errors import UserError
 from classicnets.kinds import Chart, Kind
-from classicnets.reports import classify, figures, generative
+from classicnets.reports import classify, figures, generative, regress
 from classicnets.reports.stands_out import stands_out
 from classicnets.runs.run import Run
 
@@ -31,7 +31,11 @@ _ODD = (
     *(TypeError, ValueError, jinja2.TemplateError),
 )
 # By `Kind.page`: what its template shows beside what every page shows.
-_CONTENTS = {"classify": classify.content, "generative": generative.content}
+_CONTENTS = {
+    "classify": classify.content,
+    "regress": regress.content,
+    "generative": generative.content,
+}
 
 
 def write(run: Run) -> Path:
@@ -137,7 +141,7 @@ def _content(run: Run) -> dict[str, Any]:
 def _kind(recipe: Mapping[str, Any]) -> Kind:
     """Return the kind of its network; a damaged recipe gets a classifier's page."""
     with contextlib.suppress(UserError):
-        return networks.kind(str(recipe.get("network")))
+        return networks.kind(str(recipe.get("network")), str(recipe.get("task")))
     return kinds.CLASSIFIER
 
 

@@ -201,5 +201,5 @@ def _row(number: int, run: Run, *, metrics: Mapping[str, Any]) -> dict[str, Any]
             and isinstance(value, int | float)
             and math.isfinite(value)
         }
-        | ({"rival": metrics["rival"]["top1"]} if "rival" in metrics else {}),
+        | ({"rival": metrics["rival"][kind.scores[0]]} if "rival" in metrics else {}),
     }

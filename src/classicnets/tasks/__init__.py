@@ -1,15 +1,17 @@
 """How a kind of network learns and is judged."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import keras
 import numpy as np
 
+from classicnets.tasks import heads
 from classicnets.tasks.averages import Averages
-from classicnets.tasks.classify import Classify
 from classicnets.tasks.generate import Generate
 from classicnets.tasks.reconstruct import Reconstruct
+from classicnets.tasks.supervised import Supervised
 
 
 class Task(Protocol):
@@ -68,7 +70,8 @@ class Task(Protocol):
 
 
 TASKS: dict[str, Callable[..., Task]] = {
-    "classify": Classify,
+    "classify": functools.partial(Supervised, make_head=heads.OneClass),
+    "regress": functools.partial(Supervised, make_head=heads.OneNumber),
     "reconstruct": Reconstruct,
     "generate": Generate,
 }

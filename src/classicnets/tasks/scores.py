@@ -1,4 +1,4 @@
-"""How classifiers are judged: accuracy, F1, AUC, and what is confused with what."""
+"""How what learns from labels is judged: a classifier, a regressor."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -46,6 +46,29 @@ def judge(
         "examples": len(labels),
         **measures,
         **_by_class(logits, labels, class_names),
+    }
+
+
+def judge_numbers(values: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Measure the answers of a regressor.
+
+    Args:
+        values: (n,), in the unit of the labels.
+        labels: (n,).
+
+    Returns:
+        `rmse` and `mae`, the root of the mean squared error and the mean absolute
+        error, in the unit of the labels; `r2`, the share of the labels' variance that
+        is explained: 0 for always their mean, negative for worse, None where they are
+        all the same. Computed in float64.
+    """
+    labels = labels.astype(np.float64)
+    errors = values.astype(np.float64) - labels
+    squares, variance = np.square(errors).mean(), labels.var()
+    return {
+        "rmse": float(np.sqrt(squares)),
+        "mae": float(np.abs(errors).mean()),
+        "r2": float(1.0 - squares / variance) if np.ptp(labels) else None,
     }
 
 

@@ -59,7 +59,8 @@ def of_network(name: str) -> Iterator[Proof]:
 
 
 def _alone(names: Sequence[str]) -> Iterator[Proof]:
-    for task in dict.fromkeys(networks.kind(name).task for name in names):
+    every = (kind.task for name in names for kind in networks.kinds_of(name))
+    for task in dict.fromkeys(every):
         yield from _guarded(task, "steps", functools.partial(steps.proofs, task))
     for name in names:
         yield from of_network(name)

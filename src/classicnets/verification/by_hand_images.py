@@ -15,7 +15,7 @@ from classicnets.streams import Stream
 
 class Prepared(NamedTuple):
     """Batches of steps: images (steps, batch, height, width, channels) and targets
-    (steps, batch, classes)."""
+    (steps, batch, outputs)."""
 
     images: np.ndarray
     targets: np.ndarray
@@ -24,9 +24,8 @@ class Prepared(NamedTuple):
 def prepared(
     recipe: Recipe,
     pixels: np.ndarray,
-    labels: np.ndarray,
+    targets: np.ndarray,
     *,
-    classes: int,
     scaling: tuple[Any, Any],
     epoch: int,
 ) -> Prepared:
@@ -35,8 +34,7 @@ def prepared(
     Args:
         recipe: Says which of them.
         pixels: (steps, batch, height, width, channels) uint8.
-        labels: (steps, batch).
-        classes: How many there are.
+        targets: (steps, batch, outputs), which are mixed as the images are.
         scaling: Mean and deviation of the channels, of pixels in [0, 1].
         epoch: Counts from 0.
     """
@@ -52,7 +50,7 @@ def prepared(
         if "hole" in draws:
             image = _with_hole(image, draws["hole"][step, place], recipe.cutout)
         images[step, place] = image
-    targets = np.eye(classes)[labels]
+    targets = targets.copy()
     if "share" in draws:
         for step, (share, centre) in enumerate(zip(draws["share"], draws["centre"])):
             mix = _cut_and_paste if recipe.cutmix else _blend

@@ -49,10 +49,26 @@ def proof(
 Pairs = list[tuple[Any, Any]]
 
 
-def _logits(recipe: Recipe, raw: np.ndarray, task: Any, network: Learner) -> Pairs:
+def _outputs(recipe: Recipe, raw: np.ndarray, task: Any, network: Learner) -> Pairs:
     pixels = raw / 255
     mean, deviation = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
-    return [(task.logits(raw), network((pixels - mean) / deviation))]
+    return [(task.outputs(raw), network((pixels - mean) / deviation))]
+
+
+def _values(recipe: Recipe, raw: np.ndarray, task: Any, network: Learner) -> Pairs:
+    """Compare the values of the model that is saved, and the scores of the task's."""
+    labels = task.splits.train.labels
+    outputs = _outputs(recipe, raw, task, network)[0][1]
+    values = (outputs / 4 * labels.std() + labels.mean())[:, 0]
+    errors = values - task.splits.validation.labels
+    found, saved = task.validate(0), task.plain_models()["model"]
+    expected = {
+        "rmse": np.sqrt((errors**2).mean()),
+        "mae": np.abs(errors).mean(),
+        "r2": 1 - (errors**2).sum() / ((labels - labels.mean()) ** 2).sum(),
+    }
+    pairs = [(np.float64(found[key]), value) for key, value in expected.items()]
+    return [(saved.predict(raw, verbose=0)[:, 0], values), *pairs]
 
 
 def _pictures(recipe: Recipe, raw: np.ndarray, task: Any, network: Learner) -> Pairs:
@@ -104,7 +120,8 @@ def _normal(x: Any) -> Any:
 
 
 JUDGED: dict[str, tuple[str, Callable[..., Pairs]]] = {
-    "classify": ("logits", _logits),
+    "classify": ("logits", _outputs),
+    "regress": ("values", _values),
     "reconstruct": ("bounds", _bounds),
     "generate": ("pictures", _pictures),
 }

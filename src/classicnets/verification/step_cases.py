@@ -9,6 +9,7 @@ from keras import layers
 
 from classicnets import recipe as recipes
 from classicnets.data import Examples, Splits
+from classicnets.kinds import NUMBERS
 from classicnets.recipe import Recipe
 from classicnets.verification import by_hand, by_hand_pairs, drawing
 from classicnets.verification.by_hand import ByHand, flat, relu
@@ -82,6 +83,19 @@ CASES: dict[str, tuple[Case, ...]] = {
             | {"schedule": "one_cycle", "warmup_epochs": 1 / STEPS},
         ),
     ),
+    "regress": (
+        Case(
+            "SGD of numbers, mixup, flip",
+            *("resnet20", {}),
+            {"task": "regress", "learning_rate": 0.5, "mixup": 1.0, "flip": True}
+            | {"weight_decay": 0.1, "ema": 0.25, "seed": 3},
+        ),
+        Case(
+            "Adam of numbers and texts",
+            *("lstm", {"units": (2,), "vocabulary_size": 6, "embedding_size": 2}),
+            {"task": "regress", "optimizer": "adam", "learning_rate": 0.1},
+        ),
+    ),
     "reconstruct": (
         Case(
             "VAE, beta's warm-up, cosine",
@@ -148,11 +162,17 @@ def splits_of(recipe: Recipe) -> Splits:
     if recipe.network == "lstm":
         inputs = source.integers(1, 6, size=(count, 5), dtype=np.int32)
         inputs[np.arange(5) > source.integers(5, size=(count, 1))] = 0
-    labelled = recipe.kind.labelled
-    labels = np.arange(count, dtype="int32") % CLASSES * labelled
+    labels, names = _labels(recipe, count)
     examples = Examples(inputs, labels)
-    names = ("a", "b", "c")[: CLASSES * labelled]
     return Splits("drawn", names, examples, examples, lambda: examples, "", ())
+
+
+def _labels(recipe: Recipe, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return labels, and the names of their classes."""
+    kind, classes = recipe.kind, np.arange(count, dtype="int32") % CLASSES
+    if kind.labels == NUMBERS:
+        return 40.0 + 3.0 * classes + np.arange(count) / count, ()
+    return classes * kind.labelled, ("a", "b", "c")[: CLASSES * kind.labelled]
 
 
 def _shape(recipe: Recipe) -> tuple[int, ...]:
@@ -165,20 +185,21 @@ def parts_of(recipe: Recipe, splits: Splits) -> drawing.Parts:
     """Return the networks, with weights drawn by NumPy."""
     shape, options = splits.input_shape, recipe.network_options
     parts: drawing.Parts
+    outputs = len(splits.class_names) or 1
     if recipe.network == "resnet20":
-        parts = (drawing.without_values(lambda: _tiny(shape)),)
+        parts = (drawing.without_values(lambda: _tiny(shape, outputs)),)
     else:
-        parts = drawing.create(recipe.network, shape, CLASSES, options)
+        parts = drawing.create(recipe.network, shape, outputs, options)
     drawing.fill(*parts)
     return parts
 
 
-def _tiny(shape: tuple[int | None, ...]) -> keras.Model:
+def _tiny(shape: tuple[int | None, ...], outputs: int) -> keras.Model:
     images = keras.Input(shape)
     x = layers.Conv2D(2, 3, padding="same", use_bias=False, name="conv")(images)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="norm")(x)
     x = layers.Flatten()(layers.ReLU()(x))
-    return keras.Model(images, layers.Dense(CLASSES, name="logits")(x))
+    return keras.Model(images, layers.Dense(outputs, name="logits")(x))
 
 
 def _tiny_by_hand(of: ByHand, x: Any) -> Any:

@@ -18,7 +18,13 @@ from classicnets.verification import first_steps, judged
 from classicnets.verification.by_hand import ByHand
 from classicnets.verification.by_hand_games import generate
 from classicnets.verification.by_hand_images import prepared
-from classicnets.verification.by_hand_steps import Learner, classify, rates, reconstruct
+from classicnets.verification.by_hand_steps import (
+    Learner,
+    classify,
+    rates,
+    reconstruct,
+    regress,
+)
 from classicnets.verification.proof import Proof, below, missing
 from classicnets.verification.step_cases import (
     BATCH,
@@ -114,24 +120,34 @@ def _step_numbers() -> np.ndarray:
 
 
 def _classify(recipe: Recipe, splits: Splits, task: Any, network: Learner) -> Any:
-    index = _order(task)
-    inputs, labels = splits.train.inputs[index], splits.train.labels[index]
-    if recipe.network == "lstm":
-        targets = np.eye(CLASSES)[labels]
-    else:
-        pixels = np.asarray(splits.train.inputs) / 255
-        scaling = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
-        options: Any = {"classes": CLASSES, "scaling": scaling, "epoch": EPOCH}
-        inputs, targets = prepared(recipe, inputs, labels, **options)
+    targets = np.eye(CLASSES)[splits.train.labels]
+    inputs, targets = _mixed(recipe, splits, task, targets)
     return classify(network, inputs, targets, _rates(recipe))
+
+
+def _regress(recipe: Recipe, splits: Splits, task: Any, network: Learner) -> Any:
+    labels = splits.train.labels
+    targets = ((labels - labels.mean()) / labels.std())[:, None]
+    inputs, targets = _mixed(recipe, splits, task, targets)
+    return regress(network, inputs, targets, _rates(recipe))
+
+
+def _mixed(recipe: Recipe, splits: Splits, task: Any, targets: np.ndarray) -> Any:
+    """Return the inputs and the targets of the steps, given those of all examples."""
+    index = _order(task)
+    inputs, targets = splits.train.inputs[index], targets[index]
+    if recipe.network == "lstm":
+        return inputs, targets
+    pixels = np.asarray(splits.train.inputs) / 255
+    scaling = pixels.mean(axis=(0, 1, 2)), pixels.std(axis=(0, 1, 2))
+    return prepared(recipe, inputs, targets, scaling=scaling, epoch=EPOCH)
 
 
 def _unlabelled(recipe: Recipe, splits: Splits, task: Any, scaling: Any) -> np.ndarray:
     """Return the images of the steps, (steps x turns, batch, ...)."""
     index = _order(task).reshape(-1, BATCH)
-    options: Any = {"classes": 1, "scaling": scaling, "epoch": EPOCH}
-    pixels, labels = splits.train.inputs[index], splits.train.labels[index]
-    return prepared(recipe, pixels, labels, **options).images
+    pixels, targets = splits.train.inputs[index], np.zeros((*index.shape, 1))
+    return prepared(recipe, pixels, targets, scaling=scaling, epoch=EPOCH).images
 
 
 def _reconstruct(recipe: Recipe, splits: Splits, task: Any, network: Learner) -> Any:
@@ -169,6 +185,7 @@ def _generate(
 
 BY_HAND: dict[str, Callable[..., Any]] = {
     "classify": _classify,
+    "regress": _regress,
     "reconstruct": _reconstruct,
     "generate": _generate,
 }

@@ -8,10 +8,12 @@ import numpy as np
 
 from classicnets.data.examples import Examples, digest
 from classicnets.data.images.decoding import resize_array
+from classicnets.data.labels import ADVICE
 from classicnets.data.npz import checksums, read_array, read_shapes
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source
 from classicnets.errors import UserError
+from classicnets.kinds import NUMBERS, SETS
 
 _PARTS = ("train", "val", "test")
 _BLOCK = 4096  # rows converted at a time, to bound the memory of the conversion
@@ -122,7 +124,7 @@ def _labels_of_parts(
     or not there.
     """
     try:
-        return _all_labels(path, shapes, class_names)
+        return _all_labels(path, shapes, class_names, options)
     except UserError as error:
         if options.labelled:
             raise
@@ -133,7 +135,10 @@ def _labels_of_parts(
 
 
 def _all_labels(
-    path: Path, shapes: dict[str, tuple[int, ...]], class_names: Sequence[str] | None
+    path: Path,
+    shapes: dict[str, tuple[int, ...]],
+    class_names: Sequence[str] | None,
+    options: Options,
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Return the names of the classes, and the labels by part that is there."""
     for part in _PARTS:
@@ -144,6 +149,12 @@ def _all_labels(
     if "class_names" in shapes:
         class_names = _own_class_names(path)
     names = tuple(class_names or ())
+    if options.labels == NUMBERS and not names:
+        return (), {
+            part: _checked(path, f"y_{part}", shapes[f"x_{part}"][0], "numbers")
+            for part in _PARTS
+            if f"x_{part}" in shapes
+        }
     classes = len(names) or None  # None: nothing says how many there are
     labels = {}
     for part in _PARTS:
@@ -198,15 +209,20 @@ def _images(path: Path, key: str, notes: list[str]) -> np.ndarray:
     return out
 
 
-def _labels(path: Path, key: str, images: int, classes: int | None) -> np.ndarray:
-    """Return (n,) int32 in 0..classes-1."""
+def _checked(path: Path, key: str, images: int, what: str) -> np.ndarray:
+    """Return (n,) labels: "integers", or "numbers" as float64."""
     labels = read_array(path, key)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        hint = "; use argmax(axis=1)" if labels.ndim == 2 else ""
+    kinds = "iu" if what == "integers" else "iuf"
+    if labels.ndim != 1 or labels.dtype.kind not in kinds:
+        hint = ""
+        if labels.ndim == 2:
+            hint = f"; use argmax(axis=1), or {ADVICE[SETS]}"
+        elif labels.dtype.kind == "f":
+            hint = f"; {ADVICE[NUMBERS]}"
         raise UserError(
-            f"{key} of {path} must be integers of shape (n,) or (n, 1), got "
+            f"{key} of {path} must be {what} of shape (n,) or (n, 1), got "
             f"{labels.dtype} of shape {labels.shape}{hint}"
         )
     if len(labels) != images:
@@ -214,11 +230,21 @@ def _labels(path: Path, key: str, images: int, classes: int | None) -> np.ndarra
             f"{key} of {path} must hold one label per image, got {len(labels):,} labels"
             f" for {images:,} images"
         )
+    if what == "integers":
+        return labels
+    if not np.isfinite(labels).all():
+        raise UserError(f"{key} of {path} must be finite, it has NaN or infinity")
+    return labels.astype(np.float64)
+
+
+def _labels(path: Path, key: str, images: int, classes: int | None) -> np.ndarray:
+    """Return (n,) int32 in 0..classes-1."""
+    labels = _checked(path, key, images, "integers")
     low, high = int(labels.min()), int(labels.max())
     if classes is None and high >= images:  # names for them all could fill the memory
         raise UserError(
             f"{key} of {path} must number the classes 0, 1, ..., got {high:,} for "
-            f"{images:,} images"
+            f"{images:,} images; {ADVICE[NUMBERS]}"
         )
     if low < 0 or (classes is not None and high >= classes):
         allowed = "0 or more" if classes is None else f"in 0..{classes - 1}"

@@ -13,6 +13,7 @@ import numpy as np
 from classicnets.data.folder_files import IMAGES, files_below, printable, visible
 from classicnets.data.folder_layout import Listing, part_of, skipped_note
 from classicnets.data.images.folders import open_listing
+from classicnets.data.labels import number_labels
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source
 from classicnets.data.table_files import READERS, open_table_file
@@ -20,7 +21,6 @@ from classicnets.data.tables import (
     LABEL_COLUMNS,
     TEXT_COLUMNS,
     first_column,
-    number_labels,
     read_table,
 )
 from classicnets.errors import UserError
@@ -88,8 +88,9 @@ def open_image_tables(root: Path, tables: Sequence[Path], options: Options) -> S
         assert columns is not None
         image, label = columns
         notes.append(f"{path.name}: images from {image!r}, labels from {label!r}")
-        names, labels, parts, _ = read_table(path, image, label)
-        for name, of, own in zip(names, labels, parts, strict=True):
+        names, labels, parts, _ = read_table(path, image, label, options.labels)
+        for name, cell, own in zip(names, labels, parts, strict=True):
+            of = str(cell)
             file = index.find(name)
             if file is None:
                 missing.append((name, "it is not there"))

@@ -39,7 +39,7 @@ def text_source(
         name: Of the set, the file or the folder.
         class_names: The name of class 0, 1, ...
         texts: Those of all splits.
-        labels: (texts,) int32.
+        labels: (texts, ...); see `Examples`.
         parts: "train", "validation" or "test" of each text where the source says so,
             else "" for all.
         notes: Lines that the user should see.
@@ -192,7 +192,8 @@ def _fingerprint(parts: Sequence[Examples]) -> str:
     sha = hashlib.sha256()
     for part in parts:
         sha.update(f"{len(part)};".encode())
-        sha.update(part.labels.astype("<i4").tobytes())
+        labels = part.labels
+        sha.update(labels.astype(labels.dtype.newbyteorder("<")).tobytes())
         for text in _texts(part):
             content = text.encode("utf-8", "surrogatepass")
             sha.update(b"%d;" % len(content))

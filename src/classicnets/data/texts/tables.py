@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from classicnets.data import labels as label_kinds
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source
-from classicnets.data.tables import number_labels, read_table
+from classicnets.data.tables import read_table
 from classicnets.data.texts.splits import text_source
 
 
@@ -21,9 +22,9 @@ def open_table(
         class_names: What the labels 0, 1, ... are called where the file does not say.
     """
     texts, labels, parts, notes = read_table(
-        path, options.text_column, options.label_column
+        path, options.text_column, options.label_column, options.labels
     )
-    names, numbers = number_labels(labels)
+    names, numbers = label_kinds.encode(labels, options.labels, notes)
     if class_names and names == tuple(str(i) for i in range(len(class_names))):
         names = tuple(class_names)
     return text_source(

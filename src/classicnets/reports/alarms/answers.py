@@ -1,4 +1,4 @@
-"""Alarms about a classifier's answers, and about the data that it answers on."""
+"""Alarms about answers, and about the data that are answered."""
 
 import math
 
@@ -58,6 +58,18 @@ def near_chance(facts: Facts) -> str:
     return (
         f"validation top1 {top1:.2%} is {what} always the largest class,"
         f" {largest:.2%}; {_remedy(facts, largest)}"
+    )
+
+
+def no_better_than_the_mean(facts: Facts) -> str:
+    """Say where always the mean of the labels is as good as a regressor's values."""
+    r2, rmse = facts.measure("r2"), facts.measure("rmse")
+    if r2 is None or rmse is None or r2 > 0:
+        return ""
+    return (
+        f"validation rmse {rmse:.4g} is no better than always the mean of the labels"
+        f" (r2 {r2:.2g}); try {setting('epochs', facts.more_epochs)}, or"
+        f" {setting('learning_rate', facts.recipe.learning_rate / 10)}"
     )
 
 

@@ -1,33 +1,38 @@
-"""Classification: a network that returns logits, and one label per example."""
+"""Learning from labels: what a network returns, and what it is told, is its head's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from classicnets import engine, objectives, optimization
+from classicnets import engine, optimization
 from classicnets.data import Rows, Splits
 from classicnets.data.batches import in_batches
 from classicnets.recipe import TEXTS, Recipe
-from classicnets.tasks import plain, scores
+from classicnets.tasks import plain
 from classicnets.tasks.averages import Averages
+from classicnets.tasks.heads import Head
 from classicnets.tasks.pixels import Pixels
 from classicnets.tasks.tokens import Tokens
 
 
-class Classify:
-    """Minimizes the cross-entropy of the labels."""
+class Supervised:
+    """Minimizes the loss of a head over labelled examples."""
 
-    logs = ("loss", "accuracy")
-    validated = ("loss", "top1", "top5")
-
-    def __init__(self, network: keras.Model, recipe: Recipe, splits: Splits):
+    def __init__(
+        self,
+        network: keras.Model,
+        recipe: Recipe,
+        splits: Splits,
+        make_head: Callable[[Recipe, Splits], Head],
+    ):
+        self.head = make_head(recipe, splits)
+        self.logs, self.validated = self.head.logs, self.head.validated
         self.network = network
         self.recipe = recipe
         self.splits = splits
-        self.classes = len(splits.class_names)
         self.inputs = (Tokens if splits.inputs == TEXTS else Pixels)(
             recipe, splits.train
         )
@@ -62,11 +67,11 @@ class Classify:
             image_size: Pixels a side that images are resized to; 0: their own.
 
         Returns:
-            The sums of loss and accuracy over the steps.
+            The sums of the logs over the steps.
         """
         if image_size not in self._steps:
             self._steps[image_size] = self._compile(image_size)
-        labels = self.splits.train.labels[batches["index"]]
+        labels = self.head.train_labels[batches["index"]]
         batches = {**batches, "label": labels, **self.inputs.rows(batches)}
         return self._steps[image_size](self.inputs.arrays, batches, steps)
 
@@ -94,35 +99,32 @@ class Classify:
         self, network: keras.Model, arrays: dict, batch: dict, image_size: int
     ) -> dict:
         """Prepare, forward, loss, gradients, update."""
-        recipe = self.recipe
-        targets = ops.one_hot(batch["label"], self.classes, dtype="float32")
+        targets = self.head.targets(batch["label"])
         inputs, targets = self.inputs.prepare(arrays, batch, targets, image_size)
-        targets = objectives.smooth(targets, recipe.label_smoothing)
 
         def loss_function() -> tuple[Any, tuple]:
-            logits = ops.cast(network(inputs, training=True), "float32")
-            loss = objectives.cross_entropy(logits, targets)
-            return self.optimizer.scale_loss(loss), (loss, logits)
+            outputs = ops.cast(network(inputs, training=True), "float32")
+            loss = self.head.loss(outputs, targets)
+            return self.optimizer.scale_loss(loss), (loss, outputs)
 
         variables = self.network.trainable_variables
-        (_, (loss, logits)), gradients = engine.value_and_gradients(
+        (_, (loss, outputs)), gradients = engine.value_and_gradients(
             loss_function, variables, self.state
         )
         self.optimizer.learning_rate.assign(batch["learning_rate"])
         engine.apply_gradients(self.optimizer, gradients, variables)
         self.averages.update(self.optimizer.iterations)
-        hits = ops.argmax(logits, axis=-1) == ops.argmax(targets, axis=-1)
-        return {"loss": loss, "accuracy": ops.mean(ops.cast(hits, "float32"))}
+        return {"loss": loss, **self.head.measures(outputs, targets)}
 
     # -- judging -------------------------------------------------------------
 
-    def validate(self, epoch: int) -> dict[str, float]:
-        """Return loss (nats), top-1 and top-5 accuracy on the validation split."""
-        logits = self.logits(self.splits.validation.inputs)
-        return scores.judge(logits, self.splits.validation.labels)
+    def validate(self, epoch: int) -> Mapping[str, float | None]:
+        """Return the head's scores on the validation split."""
+        validation = self.splits.validation
+        return self.head.judge(self.outputs(validation.inputs), validation.labels)
 
-    def logits(self, raw: np.ndarray | Rows) -> np.ndarray:
-        """Return (n, classes) for raw inputs: images or tokens."""
+    def outputs(self, raw: np.ndarray | Rows) -> np.ndarray:
+        """Return what the network answers, (n, outputs), to raw inputs."""
         forward = self._forward = self._forward or self._compile_forward()
         with self.averages.in_use():
             size = min(self.recipe.evaluation_batch_size, len(raw))
@@ -132,17 +134,17 @@ class Classify:
         network = self._networks[0]
 
         def forward(arrays: dict, batch: dict) -> Any:
-            logits = network(self.inputs.scale(batch["raw"]), training=False)
-            return ops.cast(logits, "float32")
+            outputs = network(self.inputs.scale(batch["raw"]), training=False)
+            return ops.cast(outputs, "float32")
 
         return engine.compile_function(forward, self.state)
 
     def show(self) -> dict[str, np.ndarray]:
-        """Return no pictures: the report shows right and wrong examples."""
+        """Return no pictures: the report shows examples."""
         return {}
 
     def plain_models(self) -> dict[str, keras.Model]:
-        """Return `model`: float32, from raw pixels, or tokens, to logits."""
+        """Return `model`: float32, from raw pixels, or tokens, to what it answers."""
         with self.averages.in_use():
             network = plain.in_float32(self.network)
-        return {"model": self.inputs.on_raw_inputs(network)}
+        return {"model": self.head.in_own_unit(self.inputs.on_raw_inputs(network))}
