@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from classicnets import kinds
 from classicnets.data import Examples, Splits, count_copies
@@ -48,9 +48,10 @@ def evaluate(
         `examples` counted and `seconds`; `model`, the digest of the network that was
         judged, and `data`, the fingerprint of what it was judged on; of a classifier
         what `scores.judge` returns, and `by_length` for texts; of a regressor what
-        `scores.judge_numbers` does; of an autoencoder or a VAE what `Bounds.judge`
-        returns; of a GAN what `ImageJudge.judge` does: as many images are generated as
-        the split has, 10,000 at most. Also in metrics.json.
+        `scores.judge_numbers` does, of a multi-label classifier `scores.judge_sets`; of
+        an autoencoder or a VAE what `Bounds.judge` returns; of a GAN what
+        `ImageJudge.judge` does: as many images are generated as the split has, 10,000
+        at most. Also in metrics.json.
         `rival` is what `rival.measure` returns: of a classifier's validation and test;
         `copies`, of the same splits, how many examples are training examples, too.
 
@@ -127,6 +128,20 @@ def _judge_numbers(
     return {"examples": len(examples), **metrics}, samples
 
 
+def _judge_sets(run: Run, split: str, splits: Splits, examples: Examples) -> _Judgement:
+    _check_classes(run, splits)
+    answers = logits(run, examples.inputs)
+    losses = scores.losses_of_sets(answers, examples.labels)
+    largest = np.argsort(-losses, kind="stable")
+    rows = np.concatenate([largest[:SAMPLES], _spread(largest[SAMPLES:])])
+    samples = _inputs(examples, rows) | {
+        "labels": examples.labels[rows],
+        "probabilities": expit(answers[rows]),
+        "losses": losses,  # of every example: runs are compared by them
+    }
+    return scores.judge_sets(answers, examples.labels, splits.class_names), samples
+
+
 def _judge_reconstructions(
     run: Run, split: str, splits: Splits, examples: Examples
 ) -> _Judgement:
@@ -156,6 +171,7 @@ def _judge_generated(
 _JUDGES = {
     kinds.CLASSIFIER: _judge_classes,
     kinds.REGRESSOR: _judge_numbers,
+    kinds.TAGGER: _judge_sets,
     kinds.AUTOENCODER: _judge_reconstructions,
     kinds.VAE: _judge_reconstructions,
     kinds.GAN: _judge_generated,
