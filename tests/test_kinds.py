@@ -19,6 +19,7 @@ WORDS = {
     "reconstruct": TASK | {"__init__.py"},  # cn.reconstruct
     "generate": TASK,
     "regress": TASK | {"reports/report.py"},  # a page
+    "tag": TASK | {"reports/report.py"},
     "vae": {
         *("networks/__init__.py", "networks/vae.py"),
         *("verification/anchors.py", "verification/outputs.py"),

@@ -14,6 +14,7 @@ from classicnets.kinds import (
     CLASSIFIER,
     EVERY,
     GAN,
+    TAGGER,
     VAE,
     Kind,
 )
@@ -102,7 +103,7 @@ class Recipe:
     network: str = _key()
     data: str = _key()
     epochs: int = _key(at_least=1, at_most=1_000_000)
-    task: str = _key("")  # the network's own, such as classify; or regress
+    task: str = _key("")  # the network's own, such as classify; or regress, tag
     network_options: dict = _key({})
     weights: str = _of_labelled("")  # to start from: .keras, .safetensors or .pth
     freeze: bool = _of_labelled(False)  # train only the head on top of `weights`
@@ -144,7 +145,7 @@ class Recipe:
     cutout: int = _of_labelled_images(0)  # pixels per side of a hole (1708.04552)
     mixup: float = _of_labelled_images(0.0)  # alpha of Beta (1710.09412)
     cutmix: float = _key(
-        0.0, kinds=(CLASSIFIER,), inputs=IMAGES
+        0.0, kinds=(CLASSIFIER, TAGGER), inputs=IMAGES
     )  # alpha of Beta (1905.04899)
     progressive_sizes: list = _of_labelled_images([], check=_check_sizes)
     # [[first epoch, pixels per side], ...]: smaller images at first

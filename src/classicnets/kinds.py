@@ -158,6 +158,31 @@ REGRESSOR = Kind(
         _LEARNING_RATE,
     ),
 )
+TAGGER = Kind(
+    name="a multi-label classifier",
+    task="tag",
+    objectives={"binary_cross_entropy": Objective(("binary_cross_entropy",))},
+    labels=SETS,
+    parts={"model": ("logits",)},
+    reads="model",
+    exported=("model",),
+    samples_from="",
+    scores=("map", "f1", "exact", "loss"),
+    best_by=("map", max),
+    curve=("Validation mean average precision", "validation_map"),
+    page="tag",
+    charts=(
+        Chart("Loss, nats per example", _LOSS.lines, best=min),
+        Chart(
+            "Mean average precision",
+            {"validation": "validation_map"},
+            percent=True,
+            best=max,
+        ),
+        Chart("F1", {"validation": "validation_f1"}, percent=True, best=max),
+        _LEARNING_RATE,
+    ),
+)
 AUTOENCODER = Kind(
     name="an autoencoder",
     task="reconstruct",
@@ -243,4 +268,4 @@ GAN = Kind(
     float16=False,  # neither of its two optimizers scales the loss
 )
 
-EVERY = (CLASSIFIER, REGRESSOR, AUTOENCODER, VAE, GAN)
+EVERY = (CLASSIFIER, REGRESSOR, TAGGER, AUTOENCODER, VAE, GAN)

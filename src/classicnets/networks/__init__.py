@@ -66,7 +66,7 @@ PAIRS: dict[str, tuple[str, str, str]] = {
 
 # The first is a network's kind where a recipe's task says no other.
 KINDS: tuple[tuple[Mapping[str, Any], tuple[kinds.Kind, ...]], ...] = (
-    (CLASSIFIERS, (kinds.CLASSIFIER, kinds.REGRESSOR)),
+    (CLASSIFIERS, (kinds.CLASSIFIER, kinds.REGRESSOR, kinds.TAGGER)),
     (AUTOENCODERS, (kinds.AUTOENCODER,)),
     (VAES, (kinds.VAE,)),
     (PAIRS, (kinds.GAN,)),

@@ -29,6 +29,7 @@ LEVEL = 0.05  # of the tests, all together
 _PER_EXAMPLE: dict[str, Callable[..., tuple[str, float, bool]]] = {
     "right": paired.mcnemar,
     "nats": functools.partial(paired.bootstrap, what="nats per image"),
+    "losses": functools.partial(paired.bootstrap, what="nats per example"),
     "squared_errors": functools.partial(paired.bootstrap, what="squared error"),
 }
 # What may differ without making another recipe.

@@ -21,7 +21,7 @@ import markupsafe
 from classicnets import kinds, networks
 from classicnets.errors import UserError
 from classicnets.kinds import Chart, Kind
-from classicnets.reports import classify, figures, generative, regress
+from classicnets.reports import classify, figures, generative, regress, tag
 from classicnets.reports.stands_out import stands_out
 from classicnets.runs.run import Run
 
@@ -34,6 +34,7 @@ _ODD = (
 _CONTENTS = {
     "classify": classify.content,
     "regress": regress.content,
+    "tag": tag.content,
     "generative": generative.content,
 }
 

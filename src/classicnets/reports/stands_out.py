@@ -14,6 +14,7 @@ from classicnets.runs.run import Run
 ALARMS: tuple[Callable[[Facts], str], ...] = (
     answers.near_chance,
     answers.no_better_than_the_mean,
+    answers.no_better_than_chance,
     answers.never_predicted,
     learning.still_improving,
     learning.ended_at_peak,

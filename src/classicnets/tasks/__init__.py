@@ -72,6 +72,7 @@ class Task(Protocol):
 TASKS: dict[str, Callable[..., Task]] = {
     "classify": functools.partial(Supervised, make_head=heads.OneClass),
     "regress": functools.partial(Supervised, make_head=heads.OneNumber),
+    "tag": functools.partial(Supervised, make_head=heads.SeveralLabels),
     "reconstruct": Reconstruct,
     "generate": Generate,
 }

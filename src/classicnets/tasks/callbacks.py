@@ -66,7 +66,7 @@ def prepare(
             )
         if getattr(callback, "mode", "") == "auto":
             score = monitor.removeprefix(_PREFIX).removeprefix("val_")
-            callback.mode = "max" if score in kinds.SHARES else "min"
+            callback.mode = "max" if score in (*kinds.SHARES, "r2") else "min"
     return keras.callbacks.CallbackList(list(callbacks))
 
 

@@ -140,3 +140,38 @@ class OneNumber:
         """Put the deviation and the mean of the labels on top of a model."""
         scaling = layers.Rescaling(UNIT * self.deviation, self.mean, name="value")
         return keras.Model(model.input, scaling(model.output), name=model.name)
+
+
+class SeveralLabels:
+    """Any number of labels per example: a sigmoid of each output."""
+
+    logs = ("loss",)
+    validated = ("loss", "map", "f1", "exact")
+
+    def __init__(self, recipe: Recipe, splits: Splits):
+        self.train_labels = splits.train.labels
+        if not self.train_labels.any():
+            raise UserError(f"no example to train on of {splits.name} has a label.")
+
+    def targets(self, labels: Any) -> Any:
+        """Return 1 for every label that is there, else 0."""
+        return ops.cast(labels, "float32")
+
+    def loss(self, logits: Any, targets: Any) -> Any:
+        """Return the binary cross-entropy in nats per example."""
+        return objectives.binary_cross_entropy(logits, targets)
+
+    def measures(self, logits: Any, targets: Any) -> dict[str, Any]:
+        """Return nothing: most labels are rare, and right where all are denied."""
+        return {}
+
+    def judge(
+        self, logits: np.ndarray, labels: np.ndarray
+    ) -> Mapping[str, float | None]:
+        """Return loss, mean average precision, F1 and how many examples are exact."""
+        measures = scores.judge_sets(logits, labels)
+        return {**measures, "map": measures["map"] or 0.0}
+
+    def in_own_unit(self, model: keras.Model) -> keras.Model:
+        """Return the model: logits have no unit."""
+        return model

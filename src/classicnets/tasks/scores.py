@@ -1,4 +1,4 @@
-"""How what learns from labels is judged: a classifier, a regressor."""
+"""How what learns from labels is judged: by classes, numbers, sets of classes."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -70,6 +70,69 @@ def judge_numbers(values: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         "mae": float(np.abs(errors).mean()),
         "r2": float(1.0 - squares / variance) if np.ptp(labels) else None,
     }
+
+
+def judge_sets(
+    logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Measure the answers of a multi-label classifier.
+
+    Args:
+        logits: (n, classes); a label is answered where its probability is 1/2 or more.
+        labels: (n, classes), 1 for those that are there, else 0.
+        class_names: To be judged label by label too, their names.
+
+    Returns:
+        `loss` (nats per example); `map`, the mean of the average precisions of the
+        labels that an example has, None where there are none; `f1`, the mean over the
+        labels that an example has or is given; `exact`, the share of examples whose
+        labels are all right. With `class_names` also `examples`, and `per_class`, the
+        same for each label.
+
+        The average precision is the sum of the precisions at each threshold, weighed by
+        what recall rises there: equal logits are one threshold.
+    """
+    is_true, is_said = labels > 0, logits >= 0
+    hits, true = (is_true & is_said).sum(axis=0), is_true.sum(axis=0)
+    said = is_said.sum(axis=0)
+    per_class: list[dict[str, Any]] = [
+        {
+            "examples": int(true[k]),
+            "recall": _share(hits[k], true[k]),
+            "precision": _share(hits[k], said[k]),
+            "f1": _share(2 * hits[k], true[k] + said[k]),
+            "average_precision": _average_precision(logits[:, k], is_true[:, k]),
+        }
+        for k in range(labels.shape[1])
+    ]
+    measures = {
+        "loss": float(losses_of_sets(logits, labels).mean()),
+        "map": _mean(row["average_precision"] for row in per_class),
+        "f1": _mean(row["f1"] for row in per_class),
+        "exact": float((is_true == is_said).all(axis=1).mean()),
+    }
+    if not class_names:
+        return measures
+    named = [{"name": name, **row} for name, row in zip(class_names, per_class)]
+    return {"examples": len(labels), **measures, "per_class": named}
+
+
+def losses_of_sets(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the binary cross-entropy of each example, (n,) nats."""
+    terms = np.logaddexp(0, logits.astype(np.float64)) - logits * (labels > 0)
+    return terms.sum(axis=1)
+
+
+def _average_precision(score: np.ndarray, positive: np.ndarray) -> float | None:
+    """Return the area under precision over recall, in steps; None without positives."""
+    if not positive.any():
+        return None
+    order = np.argsort(-score, kind="stable")
+    hits = np.cumsum(positive[order])
+    # Where the score falls next: equal ones are told apart by nothing.
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    precision = hits[last] / (last + 1)
+    return float((np.diff(hits[last], prepend=0) * precision).sum() / hits[-1])
 
 
 def _by_class(

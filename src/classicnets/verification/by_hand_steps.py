@@ -223,6 +223,33 @@ def regress(
     return {"loss": total}
 
 
+def tag(network: Learner, inputs: Any, targets: np.ndarray, rates: np.ndarray) -> Logs:
+    """Learn each label as a coin of its own.
+
+    Args:
+        network: Returns log-odds.
+        inputs: By step.
+        targets: (steps, batch, classes).
+        rates: By step.
+
+    Returns:
+        The sum of the loss that the steps log.
+    """
+    total = 0.0
+    for x, target, rate in zip(inputs, targets, rates):
+
+        def loss(x: Any = x, target: Any = target) -> float:
+            probability = 1 / (1 + np.exp(-network(x)))
+            terms = target * np.log(probability) + (1 - target) * np.log(
+                1 - probability
+            )
+            return -terms.sum(axis=1).mean()
+
+        total += network.learn(loss, rate)
+        network.average()
+    return {"loss": total}
+
+
 def reconstruct(
     network: Learner,
     images: np.ndarray,

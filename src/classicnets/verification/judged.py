@@ -122,6 +122,7 @@ def _normal(x: Any) -> Any:
 JUDGED: dict[str, tuple[str, Callable[..., Pairs]]] = {
     "classify": ("logits", _outputs),
     "regress": ("values", _values),
+    "tag": ("logits", _outputs),
     "reconstruct": ("bounds", _bounds),
     "generate": ("pictures", _pictures),
 }

@@ -9,7 +9,7 @@ from keras import layers
 
 from classicnets import recipe as recipes
 from classicnets.data import Examples, Splits
-from classicnets.kinds import NUMBERS
+from classicnets.kinds import NUMBERS, SETS
 from classicnets.recipe import Recipe
 from classicnets.verification import by_hand, by_hand_pairs, drawing
 from classicnets.verification.by_hand import ByHand, flat, relu
@@ -96,6 +96,19 @@ CASES: dict[str, tuple[Case, ...]] = {
             {"task": "regress", "optimizer": "adam", "learning_rate": 0.1},
         ),
     ),
+    "tag": (
+        Case(
+            "SGD of several labels, CutMix",
+            *("resnet20", {}),
+            {"task": "tag", "learning_rate": 0.5, "cutmix": 1.0, "ema": 0.25}
+            | {"weight_decay": 0.1, "seed": 3},
+        ),
+        Case(
+            "Adam of several labels and texts",
+            *("lstm", {"units": (2,), "vocabulary_size": 6, "embedding_size": 2}),
+            {"task": "tag", "optimizer": "adam", "learning_rate": 0.1},
+        ),
+    ),
     "reconstruct": (
         Case(
             "VAE, beta's warm-up, cosine",
@@ -172,7 +185,13 @@ def _labels(recipe: Recipe, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
     kind, classes = recipe.kind, np.arange(count, dtype="int32") % CLASSES
     if kind.labels == NUMBERS:
         return 40.0 + 3.0 * classes + np.arange(count) / count, ()
-    return classes * kind.labelled, ("a", "b", "c")[: CLASSES * kind.labelled]
+    names = ("a", "b", "c")[: CLASSES * kind.labelled]
+    if kind.labels == SETS:  # one, two, and none
+        sets = np.eye(CLASSES, dtype=np.uint8) + np.eye(CLASSES, k=1, dtype=np.uint8)
+        return np.append(sets, np.zeros((1, CLASSES), np.uint8), axis=0)[
+            np.arange(count) % (CLASSES + 1)
+        ], names
+    return classes * kind.labelled, names
 
 
 def _shape(recipe: Recipe) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from classicnets.verification.by_hand_steps import (
     rates,
     reconstruct,
     regress,
+    tag,
 )
 from classicnets.verification.proof import Proof, below, missing
 from classicnets.verification.step_cases import (
@@ -132,6 +133,12 @@ def _regress(recipe: Recipe, splits: Splits, task: Any, network: Learner) -> Any
     return regress(network, inputs, targets, _rates(recipe))
 
 
+def _tag(recipe: Recipe, splits: Splits, task: Any, network: Learner) -> Any:
+    targets = splits.train.labels.astype("float64")
+    inputs, targets = _mixed(recipe, splits, task, targets)
+    return tag(network, inputs, targets, _rates(recipe))
+
+
 def _mixed(recipe: Recipe, splits: Splits, task: Any, targets: np.ndarray) -> Any:
     """Return the inputs and the targets of the steps, given those of all examples."""
     index = _order(task)
@@ -186,6 +193,7 @@ def _generate(
 BY_HAND: dict[str, Callable[..., Any]] = {
     "classify": _classify,
     "regress": _regress,
+    "tag": _tag,
     "reconstruct": _reconstruct,
     "generate": _generate,
 }

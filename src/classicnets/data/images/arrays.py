@@ -155,6 +155,8 @@ def _all_labels(
             for part in _PARTS
             if f"x_{part}" in shapes
         }
+    if options.labels == SETS and len(shapes["y_train"]) == 2:
+        return _label_sets(path, shapes, names)
     classes = len(names) or None  # None: nothing says how many there are
     labels = {}
     for part in _PARTS:
@@ -207,6 +209,29 @@ def _images(path: Path, key: str, notes: list[str]) -> np.ndarray:
         out[start : start + _BLOCK] = np.rint(block * (255.0 / limit))
     notes.append(f"{key}: {images.dtype} in 0..{limit} made uint8 in 0..255")
     return out
+
+
+def _label_sets(
+    path: Path, shapes: dict[str, tuple[int, ...]], names: tuple[str, ...]
+) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """Return the names of the labels, and (n, classes) uint8 by part."""
+    width = shapes["y_train"][1]
+    names = names or tuple(map(str, range(width)))
+    labels = {}
+    for part in _PARTS:
+        if f"x_{part}" not in shapes:
+            continue
+        key, expected = f"y_{part}", (shapes[f"x_{part}"][0], len(names))
+        if shapes[key] != expected:
+            raise UserError(
+                f"{key} of {path} must be {expected}, a row of 0 and 1 per image, got"
+                f" {shapes[key]}"
+            )
+        rows = read_array(path, key)
+        if rows.dtype.kind not in "biuf" or not np.isin(rows, (0, 1)).all():
+            raise UserError(f"{key} of {path} must be 0 and 1 alone")
+        labels[part] = rows.astype(np.uint8)
+    return names, labels
 
 
 def _checked(path: Path, key: str, images: int, what: str) -> np.ndarray:

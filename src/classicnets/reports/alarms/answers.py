@@ -73,6 +73,18 @@ def no_better_than_the_mean(facts: Facts) -> str:
     )
 
 
+def no_better_than_chance(facts: Facts) -> str:
+    """Say where several labels are ranked as chance would."""
+    score = facts.measure("map")
+    shares = (facts.metrics.get("rival") or {}).get("shares")
+    if score is None or shares is None or score > shares:
+        return ""
+    return (
+        f"validation map {score:.2%} is no better than chance, {shares:.2%};"
+        f" try {setting('epochs', facts.more_epochs)}"
+    )
+
+
 def _largest_class(facts: Facts) -> float | None:
     """Return the accuracy of the answer that is always the same."""
     share = (facts.metrics.get("rival") or {}).get("largest_class")
