@@ -5,6 +5,7 @@ import pytest
 from keras import ops
 
 from classicnets import objectives
+from classicnets.tasks.heads import class_weights
 
 
 def test_cross_entropy_of_even_logits_is_the_logarithm_of_the_classes():
@@ -19,6 +20,31 @@ def test_cross_entropy_survives_large_logits():
     targets = ops.convert_to_tensor([[1.0, 0.0], [1.0, 0.0]])
     loss = objectives.cross_entropy(logits, targets)
     assert float(ops.convert_to_numpy(loss)) == pytest.approx(500.0)
+
+
+def test_the_weights_of_classes_are_those_of_scikit_learn_with_mean_1():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.repeat([0, 1, 2], [100, 10, 7]).astype("int32")
+    weights = class_weights(labels, 3)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    assert weights[labels].mean() == pytest.approx(1.0)
+    # Of a class that has no examples to train on, nothing is said.
+    np.testing.assert_allclose(class_weights(labels, 4), [*expected, 0], rtol=1e-6)
+
+
+def test_a_weighted_cross_entropy_is_that_of_scikit_learn():
+    from sklearn.metrics import log_loss
+
+    (logits,) = tensors((6, 3))
+    weights = np.float32([1, 2, 0, 3, 0.5, 1.5])
+    labels = np.int32([0, 2, 1, 1, 0, 2])
+    targets = np.eye(3, dtype="float32")[labels]
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    total = log_loss(labels, p, sample_weight=weights, normalize=False)
+    loss = call(objectives.cross_entropy, logits, targets, weights)
+    assert float(loss) == pytest.approx(total / 6, rel=1e-5)
 
 
 def test_smoothed_targets_are_a_distribution_with_the_amount_spread_evenly():

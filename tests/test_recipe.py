@@ -61,6 +61,7 @@ def test_changes_set_keys_and_options():
         ("learning_rate=-1", "learning_rate must be at least 0, got -1.0."),
         ("learning_rate=nan", "learning_rate must be finite, got nan."),
         ("validation_fraction=0", "validation_fraction must be above 0 and below 1"),
+        ("balance=weight", 'balance must be one of "", weights, sampling, got'),
         ("channels=2", "channels must be one of 0, 1, 3, got 2."),
         (f"seed={2**63}", f"seed must be at least 0 and below {2**63}, got"),
         ("network=resnet21", "network must be one that exists, got 'resnet21'."),
@@ -91,14 +92,14 @@ OTHER = {
     "progressive_sizes": [[0, 16]], "beta": 3.0, "beta_warmup_epochs": 1.0,
     "binarize": True, "critic_steps": 5, "penalty": 1.0, "clip": 0.1,
     "critic_learning_rate": 0.2, "sample_epochs": 9, "label_smoothing": 0.1,
-    "early_stopping": 3, "rival": False,
+    "early_stopping": 3, "rival": False, "balance": "weights",
 }  # fmt: skip
 TEXTS = {
     *("vocabulary_size", "skip_top", "max_tokens", "keep_tokens", "random_windows"),
     *("word_vectors", "text_column", "label_column"),
 }
 LABELS = {
-    *("weights", "freeze", "normalize", "label_smoothing", "rival"),
+    *("weights", "freeze", "normalize", "label_smoothing", "rival", "balance"),
     *("cutout", "mixup", "cutmix", "progressive_sizes"),
 }
 IMAGES = {"image_size", "channels", "resize", "crop_padding", "flip"}

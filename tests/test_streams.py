@@ -13,7 +13,7 @@ from classicnets.streams import Stream
 
 PACKAGE = Path(classicnets.__file__).parent
 EPOCHS = 10_000_000  # more than any run has
-BY_EPOCH = {"ORDER", "AUGMENTATION", "CALLS", "WINDOWS"}
+BY_EPOCH = {"ORDER", "AUGMENTATION", "CALLS", "WINDOWS", "BALANCE"}
 # Published numbers hang on it, and a run has images or texts.
 SAME_KEY = ("AUGMENTATION", "CALLS")
 # Streams that several files draw from: why that is one use.
@@ -47,6 +47,7 @@ FIRST_WORDS = {
     "AUGMENTATION": (0x68F2A1CB1907A6F3, 0x5C44DCD3C01D5822),
     "CALLS": (0x68F2A1CB1907A6F3, 0x5C44DCD3C01D5822),
     "WINDOWS": (0x9883E255099FE9FB, 0xC005B660CF363370),
+    "BALANCE": (0x993C757B5091E053, 0xD667030719B79012),
     "NOISE": (0xDDC0DB910D20A4B6, 0xD3338F1659EA443D),
     "MIX": (0x6532BB63014569B3, 0x43A6306088F81AFE),
     "GREY": (0x1281BA634915DEF1, 0x41046BE244AEB1F5),

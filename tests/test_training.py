@@ -175,6 +175,8 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, tin
     "changes",
     [
         {"mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1, "cutout": 4},
+        {"balance": "weights", "mixup": 0.2, "precision": "mixed_bfloat16"},
+        {"balance": "sampling"},
         {"precision": "mixed_bfloat16"},
         {"precision": "mixed_float16"},
         {"progressive_sizes": [[0, 4], [1, 8]], "epochs": 2},

@@ -183,6 +183,8 @@ class Recipe:
     milestones: list = _key([], check=_check_milestones)  # step: epochs
     step_factor: float = _key(0.1)
     label_smoothing: float = _of_classifiers(0.0, below=1)
+    balance: str = _of_classifiers("", choices=("", "weights", "sampling"))
+    # of unequal classes: weights of the loss, or examples drawn by class
     gradient_clip: float = _key(0.0)  # global norm
     ema: float = _key(0.0, below=1)  # decay per step of the averaged weights
     early_stopping: int = _key(0, kinds=(*_LABELLED, AUTOENCODER, VAE))
@@ -229,7 +231,7 @@ def check(key: str, value: Any) -> Any:
     if kind is str and not _is_unicode(value):
         raise UserError(f"{key} must be UTF-8, got {value!r}.")
     if rule.choices and value not in rule.choices:
-        choices = ", ".join(str(choice) for choice in rule.choices)
+        choices = ", ".join(str(choice) or '""' for choice in rule.choices)
         raise UserError(f"{key} must be one of {choices}, got {value!r}.")
     if kind in (int, float):
         _check_bounds(key, value, rule)

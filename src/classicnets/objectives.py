@@ -12,15 +12,16 @@ from keras import ops
 from classicnets import engine
 
 
-def cross_entropy(logits: Any, targets: Any) -> Any:
+def cross_entropy(logits: Any, targets: Any, weights: Any = 1.0) -> Any:
     """Return the cross-entropy of the softmax, in nats.
 
     Args:
         logits: (batch, classes), float32.
         targets: (batch, classes), each row a distribution over the classes.
+        weights: (batch,), of the examples; the sum is divided by their number.
     """
     log_probabilities = ops.log_softmax(logits, axis=-1)
-    return -ops.mean(ops.sum(targets * log_probabilities, axis=-1))
+    return -ops.mean(weights * ops.sum(targets * log_probabilities, axis=-1))
 
 
 def smooth(targets: Any, amount: float) -> Any:

@@ -27,6 +27,7 @@ class Stream(enum.IntEnum):
     AUGMENTATION = 1 << 32  # of images: corner, mirror, hole, share, box
     CALLS = 1 << 32  # of texts: the order of calls; a run has images or texts
     WINDOWS = 2 << 32  # of texts: where each is read from
+    BALANCE = 3 << 32  # the examples, each class equally often
     # Drawn anew every step, from which the counter begins.
     NOISE = 0x64726177_00000000  # what a generator, or a posterior, makes images of
     MIX = 0x64726177_00000001  # of real and generated images, for the penalty

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from classicnets import data
+from classicnets import data, streams
 from classicnets.data.examples import Examples, Rows, digest
 from classicnets.data.splitting import Source, split, take
 from classicnets.errors import UserError
@@ -103,6 +103,38 @@ def test_epoch_order_depends_on_seed_and_epoch_alone():
     assert first != data.epoch_order(100, seed=2, epoch=2).tolist()
     assert first != data.epoch_order(100, seed=1, epoch=3).tolist()
     assert first != data.epoch_order(100, seed=2, epoch=1).tolist()
+
+
+def test_a_balanced_order_visits_classes_equally_often_and_all_their_examples():
+    labels = np.repeat([4, 0, 7], [900, 90, 10])  # class numbers without examples, too
+    orders = [
+        data.epoch_order(1000, seed=2, epoch=epoch, labels=labels)
+        for epoch in range(30)
+    ]
+    assert all(order.shape == (1000,) for order in orders)
+    drawn = np.concatenate(orders)
+    for label in (4, 0, 7):  # binomial: 10,000 of 30,000, deviation 82
+        assert abs((labels[drawn] == label).sum() - 10_000) < 4 * 82
+    times = np.bincount(drawn, minlength=1000)
+    for members in (labels == 0, labels == 7):
+        mean = 10_000 / members.sum()
+        assert abs(times[members] - mean).max() < 5 * mean**0.5
+    assert (times[labels == 4] > 0).all()  # 11 times on average
+    # No pattern is left of the order of the classes.
+    assert abs((labels[orders[0][:500]] == 7).sum() - 167) < 4 * 11
+
+
+def test_a_balanced_order_depends_on_labels_seed_and_epoch_alone():
+    labels = np.arange(100) // 90
+
+    def order(seed, epoch):
+        return data.epoch_order(100, seed=seed, epoch=epoch, labels=labels).tolist()
+
+    assert order(1, 2) == order(1, 2)
+    assert len({tuple(order(*key)) for key in ((1, 2), (2, 2), (1, 3), (2, 1))}) == 4
+    # Half of the first class's words are below 2^63.
+    words = streams.words(100, 1, streams.Stream.BALANCE + 2)
+    np.testing.assert_array_equal(labels[order(1, 2)], words >= 2**63)
 
 
 def test_epoch_order_puts_an_example_anywhere_equally_often():

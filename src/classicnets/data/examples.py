@@ -139,19 +139,42 @@ class Splits:
         return f"images of {'x'.join(map(str, shape[1:]))}"
 
 
-def epoch_order(examples: int, *, seed: int, epoch: int) -> np.ndarray:
+def epoch_order(
+    examples: int, *, seed: int, epoch: int, labels: np.ndarray | None = None
+) -> np.ndarray:
     """Return the order in which an epoch visits the examples.
 
     Args:
         examples: How many there are.
         seed: Of the run, 0 or more.
         epoch: 0 or more.
+        labels: (examples,), the number of each one's class, where all classes are to
+            be visited equally often.
 
     Returns:
-        A permutation of 0..examples-1, (examples,) int64: a function of the seed and
-        the epoch alone, so that a resumed run needs no state for it.
+        A permutation of 0..examples-1, (examples,) int64; with labels as many numbers,
+        drawn with replacement. A function of the arguments alone, so that a resumed run
+        needs no state for it.
     """
+    if labels is not None:
+        return _balanced(labels, words(examples, seed, Stream.BALANCE + epoch))
     return np.argsort(words(examples, seed, Stream.ORDER + epoch), kind="stable")
+
+
+def _balanced(labels: np.ndarray, random: np.ndarray) -> np.ndarray:
+    """Draw a class of those that have examples, and one of its examples, for each word.
+
+    The upper half of the word draws the class, the lower half the example.
+    """
+    upper, lower = (
+        (random >> np.uint64(32)).astype(float),
+        random & np.uint64(2**32 - 1),
+    )
+    _, counts = np.unique(labels, return_counts=True)
+    first = np.cumsum(counts) - counts  # of each class, in the order of the classes
+    drawn = (upper * len(counts) / 2**32).astype(np.int64)
+    place = (lower.astype(float) * counts[drawn] / 2**32).astype(np.int64)
+    return np.argsort(labels, kind="stable")[first[drawn] + place]
 
 
 def digest(*arrays: np.ndarray) -> str:

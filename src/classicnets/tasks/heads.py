@@ -63,15 +63,24 @@ class OneClass:
         self.classes = len(splits.class_names)
         self.smoothing = recipe.label_smoothing
         self.train_labels = splits.train.labels
+        self.weights = None
+        if recipe.balance == "weights":
+            self.weights = class_weights(self.train_labels, self.classes)
 
     def targets(self, labels: Any) -> Any:
         """Return one-hot rows."""
         return ops.one_hot(labels, self.classes, dtype="float32")
 
     def loss(self, logits: Any, targets: Any) -> Any:
-        """Return the cross-entropy in nats."""
+        """Return the cross-entropy in nats, of balanced classes a weighted one.
+
+        Mixed examples mix their weights as they mix their labels.
+        """
+        weights: Any = 1.0
+        if self.weights is not None:
+            weights = ops.matmul(targets, ops.convert_to_tensor(self.weights))
         targets = objectives.smooth(targets, self.smoothing)
-        return objectives.cross_entropy(logits, targets)
+        return objectives.cross_entropy(logits, targets, weights)
 
     def measures(self, logits: Any, targets: Any) -> dict[str, Any]:
         """Return the accuracy: how often the largest output is the largest target."""
@@ -87,6 +96,17 @@ class OneClass:
     def in_own_unit(self, model: keras.Model) -> keras.Model:
         """Return the model: logits have no unit."""
         return model
+
+
+def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return n / (classes * n of the class), (classes,) float32.
+
+    Their mean over the examples is 1. A class without examples has 0, and does not
+    count among the classes (King & Zeng 2001, Logistic Regression in Rare Events).
+    """
+    counts = np.bincount(labels, minlength=classes)
+    weights = len(labels) / np.maximum(np.count_nonzero(counts) * counts, 1)
+    return np.where(counts, weights, 0.0).astype("float32")
 
 
 # Deviations of the labels that an output of 1 stands for. A squared error bends by 2,

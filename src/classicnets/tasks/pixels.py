@@ -30,6 +30,7 @@ class Pixels:
         """
         self.recipe = recipe
         self.images = train.inputs
+        self.balance = train.labels if recipe.balance == "sampling" else None
         if scaling:
             channels = train.inputs.shape[-1]
             self.mean, self.deviation = (
@@ -43,8 +44,10 @@ class Pixels:
 
     def order(self, epoch: int, count: int) -> np.ndarray:
         """Return the first `count` examples of an epoch's order."""
-        examples = len(self.images)
-        return data.epoch_order(examples, seed=self.recipe.seed, epoch=epoch)[:count]
+        order = data.epoch_order(
+            len(self.images), seed=self.recipe.seed, epoch=epoch, labels=self.balance
+        )
+        return order[:count]
 
     def draws(self, steps: int, epoch: int) -> dict[str, np.ndarray]:
         """Draw the random numbers of an epoch; see `augmentation.draw`."""

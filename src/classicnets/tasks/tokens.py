@@ -21,6 +21,7 @@ class Tokens:
         self.recipe = recipe
         self.arrays: dict = {}  # texts are small beside the work on them: fed
         self.tokens = train.inputs
+        self.balance = train.labels if recipe.balance == "sampling" else None
         self.lengths = lengths(train.inputs)
         self.whole = train.all_tokens
 
@@ -33,7 +34,9 @@ class Tokens:
         """
         seed = self.recipe.seed
         call = self.recipe.batch_size * self.recipe.steps_per_call
-        order = data.epoch_order(len(self.tokens), seed=seed, epoch=epoch)[:count]
+        order = data.epoch_order(
+            len(self.tokens), seed=seed, epoch=epoch, labels=self.balance
+        )[:count]
         pool = np.arange(count) // (call * POOL)
         order = order[np.lexsort((self.lengths[order], pool))]
         calls = count // call

@@ -168,7 +168,11 @@ def rates(recipe: Recipe, steps_per_epoch: int) -> np.ndarray:
 
 
 def classify(
-    network: Learner, inputs: Any, targets: np.ndarray, rates: np.ndarray
+    network: Learner,
+    inputs: Any,
+    targets: np.ndarray,
+    rates: np.ndarray,
+    class_weights: np.ndarray,
 ) -> Logs:
     """Learn labels, smoothed as of Szegedy et al. 2015 (1512.00567, section 7).
 
@@ -177,6 +181,8 @@ def classify(
         inputs: By step.
         targets: (steps, batch, classes).
         rates: By step.
+        class_weights: (classes,), by which an example's loss is multiplied; one mixed
+            of two classes has as much of each one's weight as of its label.
 
     Returns:
         The sums of what the steps log.
@@ -185,13 +191,14 @@ def classify(
     amount, classes = network.recipe.label_smoothing, targets.shape[-1]
     for x, target, rate in zip(inputs, targets, rates):
         smooth = (1 - amount) * target + amount / classes
+        weights = (target * class_weights).sum(axis=1)
         right = network(x).argmax(axis=1) == target.argmax(axis=1)
         logs["accuracy"] += right.mean()
 
-        def loss(x: Any = x, smooth: Any = smooth) -> float:
+        def loss(x: Any = x, smooth: Any = smooth, weights: Any = weights) -> float:
             logits = network(x)
             log_sum = np.logaddexp.reduce(logits, axis=1, keepdims=True)
-            return (smooth * (log_sum - logits)).sum(axis=1).mean()
+            return (weights * (smooth * (log_sum - logits)).sum(axis=1)).mean()
 
         logs["loss"] += network.learn(loss, rate)
         network.average()

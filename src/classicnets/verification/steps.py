@@ -123,7 +123,11 @@ def _step_numbers() -> np.ndarray:
 def _classify(recipe: Recipe, splits: Splits, task: Any, network: Learner) -> Any:
     targets = np.eye(CLASSES)[splits.train.labels]
     inputs, targets = _mixed(recipe, splits, task, targets)
-    return classify(network, inputs, targets, _rates(recipe))
+    weights = np.ones(CLASSES)
+    if recipe.balance == "weights":
+        examples = splits.train.labels
+        weights = len(examples) / (CLASSES * np.bincount(examples))
+    return classify(network, inputs, targets, _rates(recipe), weights)
 
 
 def _regress(recipe: Recipe, splits: Splits, task: Any, network: Learner) -> Any:
