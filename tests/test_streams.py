@@ -32,6 +32,7 @@ OWN_SOURCES = {
     "engine/torch.py": "dropout, seeded by Keras's own seed generator",
     "inference/export.py": "inputs to compare the outputs of a file on",
     "pictures.py": "the order in which points are drawn over each other",
+    "reports/paired.py": "the resamples of a bootstrap, always the same",
     "verification/drawing.py": "inputs and weights that are the same on every backend",
     "verification/first_steps.py": "inputs",
     "verification/formulas.py": "inputs",

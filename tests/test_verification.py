@@ -113,7 +113,9 @@ def test_a_mutant_fails_and_the_proof_is_named(mutations):
     )
     answer = mutations.judge(mutation)
     assert answer.holds is False
-    assert answer.words.startswith("3 steps, SGD, CutMix, smoothing, clipping: weights")
+    assert answer.words.startswith(
+        "3 steps, SGD, CutMix, smoothing, clipping, class weights"
+    )
 
 
 def test_a_mutant_that_its_test_finds_is_named(mutations):

@@ -22,10 +22,10 @@ _FROM_DATA = {
 
 
 def types_of(build: Callable) -> dict[str, Any]:
-    """Return the types of the options of a network's function, by their names."""
+    """Return the types of the options of a network's function; None for any."""
     hints = typing.get_type_hints(build)
     parameters = inspect.signature(build).parameters.values()
-    return {p.name: hints[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return {p.name: hints.get(p.name) for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def check(option: str, value: Any, kind: Any) -> None:
@@ -34,11 +34,14 @@ def check(option: str, value: Any, kind: Any) -> None:
     Args:
         option: Its name.
         value: As a recipe has it.
-        kind: Its type: bool, int, float, str, a tuple of one of them, or None beside.
+        kind: Its type: bool, int, float, str, a tuple of one of them, or None beside;
+            None, where nobody wrote it, is any.
 
     Raises:
         UserError: With what it must be.
     """
+    if kind is None:
+        return
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         if value is None:
             return
