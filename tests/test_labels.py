@@ -407,7 +407,20 @@ def test_classes_that_are_several_labels_are_pointed_out(tmp_path):
         data.load(path)
 
 
-def test_examples_without_any_label_teach_nothing(bands, tmp_path):
+def test_a_label_that_no_training_example_has_is_named(tmp_path, capsys):
+    path = tmp_path / "a.npz"
+    images, labels = np.zeros((60, 8, 8), "uint8"), np.eye(3, dtype=int)[[0, 1] * 30]
+    np.savez(path, x_train=images, y_train=labels)
+    cn.train("lstm-digits-rows", runs=tmp_path, **SMALL | {"epochs": 1}, data=str(path))
+    assert "labels without a training example: 1 (2)" in capsys.readouterr().err
+
+
+def test_another_kind_of_labels_is_refused():
+    with pytest.raises(UserError, match="labels must be one of classes, numbers, sets"):
+        data.load("digits", labels="floats")
+
+
+def test_examples_without_any_label_teach_nothing(tmp_path):
     path = tmp_path / "a.npz"
     images = np.zeros((60, 8, 8), "uint8")
     np.savez(path, x_train=images, y_train=np.zeros((60, 2), int))

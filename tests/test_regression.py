@@ -124,6 +124,17 @@ def test_scores_and_the_saved_model_are_in_the_unit_of_the_labels(run, noisy):
     )
 
 
+def test_training_says_where_the_labels_lie(noisy, tmp_path, capsys):
+    changes = SMALL | {"data": str(noisy), "epochs": 1}
+    cn.train("lstm-digits-rows", runs=tmp_path, **changes)
+    (line,) = (
+        line
+        for line in capsys.readouterr().err.splitlines()
+        if line.startswith("labels: ")
+    )
+    assert [round(float(n)) for n in line.replace(",", "").split()[1:5:2]] == [19, 27]
+
+
 def test_the_best_epoch_is_that_of_the_lowest_validation_error(run):
     rows = run.history
     best = min(rows, key=lambda row: row["validation_rmse"])
