@@ -228,29 +228,6 @@ def test_the_loss_is_that_of_a_coin_per_label():
 # -- what every run has ----------------------------------------------------------------
 
 
-def test_a_resumed_run_is_the_same_to_the_bit(bands, tmp_path):
-    changes = SMALL | {"data": str(bands), "epochs": 2}
-    whole = cn.train("lstm-digits-rows", runs=tmp_path, verbose=False, **changes)
-
-    class Stop(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            if batch > 10:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        cn.train(
-            "lstm-digits-rows",
-            runs=tmp_path / "stopped",
-            callbacks=[Stop()],
-            verbose=False,
-            checkpoint_steps=5,
-            **changes,
-        )
-    again = cn.resume(tmp_path / "stopped" / whole.name, verbose=False)
-    for array, expected in zip(again.model.get_weights(), whole.model.get_weights()):
-        np.testing.assert_array_equal(array, expected)
-
-
 def call(*arguments):
     result = CliRunner().invoke(commands, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -291,15 +268,6 @@ def test_runs_are_compared_and_a_useless_one_stands_out(run, bands, tmp_path):
     assert "nats per example" in verdict.words
     assert verdict.better == comparison.label(run, [run, poor])
     assert not any("chance" in line for line in stands_out(run))
-
-
-def test_a_cross_validation_has_plain_folds(bands, tmp_path):
-    changes = SMALL | {"data": str(bands), "epochs": 1}
-    folder = cn.cross_validate(
-        "lstm-digits-rows", folds=2, runs=tmp_path, verbose=False, **changes
-    )
-    assert folder.content["splitter"] == "KFold"
-    assert {"map", "f1", "exact", "loss", "rival"} == set(folder.content["mean"])
 
 
 def test_keys_of_one_class_are_refused():

@@ -100,7 +100,7 @@ def test_the_headline_is_validation_when_test_was_not_opened_and_says_so(run):
 def test_the_interval_is_wilsons():
     # Brown, Cai and DasGupta (2001), Wilson's interval; the numbers from R:
     # prop.test(45, 50, correct = FALSE)$conf.int is 0.7863976 0.9565239.
-    low, high = classify._interval({"examples": 50, "top1": 0.9})
+    low, high = classify.interval({"examples": 50, "top1": 0.9})
     assert (low, high) == pytest.approx((0.7863976, 0.9565239), abs=2e-5)
 
 

@@ -198,8 +198,8 @@ def test_a_run_of_two_epochs_ends_where_numpy_does(tmp_path):
         images = prepared(
             settings,
             train.inputs[order].reshape(6, 4, 4, 4, 1),
-            np.zeros((6, 4), int),
-            **{"classes": 1, "scaling": (0.5, 0.5), "epoch": epoch},
+            np.zeros((6, 4, 1)),
+            **{"scaling": (0.5, 0.5), "epoch": epoch},
         ).images
         numbers = range(3 * epoch, 3 * epoch + 3)
         logs = by_hand_games.generate(
