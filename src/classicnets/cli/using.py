@@ -89,7 +89,7 @@ def evaluate(
 @click.command()
 @click.argument("run")
 @click.argument("inputs", nargs=-1)
-@click.option("--text", "texts", multiple=True, help="A text to answer.")
+@click.option("--text", "texts", multiple=True, help="A text instead of a file.")
 @click.option("--top", default=3, type=click.IntRange(1), help="Classes per input.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per input.")
 @backend_option
@@ -101,7 +101,7 @@ def predict(
     top: int,
     as_json: bool,
 ) -> None:
-    """Answer files, folders of them, or - for standard input.
+    """Predict classes, labels or numbers of files, folders, or - for standard input.
 
     A network on texts takes a file as one text, and standard input as one per line.
     """
