@@ -228,29 +228,6 @@ def test_the_loss_is_that_of_a_coin_per_label():
 # -- what every run has ----------------------------------------------------------------
 
 
-def test_a_resumed_run_is_the_same_to_the_bit(bands, tmp_path):
-    changes = SMALL | {"data": str(bands), "epochs": 2}
-    whole = cn.train("lstm-digits-rows", runs=tmp_path, verbose=False, **changes)
-
-    class Stop(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            if batch > 10:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        cn.train(
-            "lstm-digits-rows",
-            runs=tmp_path / "stopped",
-            callbacks=[Stop()],
-            verbose=False,
-            checkpoint_steps=5,
-            **changes,
-        )
-    again = cn.resume(tmp_path / "stopped" / whole.name, verbose=False)
-    for array, expected in zip(again.model.get_weights(), whole.model.get_weights()):
-        np.testing.assert_array_equal(array, expected)
-
-
 def call(*arguments):
     result = CliRunner().invoke(commands, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -291,15 +268,6 @@ def test_runs_are_compared_and_a_useless_one_stands_out(run, bands, tmp_path):
     assert "nats per example" in verdict.words
     assert verdict.better == comparison.label(run, [run, poor])
     assert not any("chance" in line for line in stands_out(run))
-
-
-def test_a_cross_validation_has_plain_folds(bands, tmp_path):
-    changes = SMALL | {"data": str(bands), "epochs": 1}
-    folder = cn.cross_validate(
-        "lstm-digits-rows", folds=2, runs=tmp_path, verbose=False, **changes
-    )
-    assert folder.content["splitter"] == "KFold"
-    assert {"map", "f1", "exact", "loss", "rival"} == set(folder.content["mean"])
 
 
 def test_keys_of_one_class_are_refused():
@@ -407,7 +375,20 @@ def test_classes_that_are_several_labels_are_pointed_out(tmp_path):
         data.load(path)
 
 
-def test_examples_without_any_label_teach_nothing(bands, tmp_path):
+def test_a_label_that_no_training_example_has_is_named(tmp_path, capsys):
+    path = tmp_path / "a.npz"
+    images, labels = np.zeros((60, 8, 8), "uint8"), np.eye(3, dtype=int)[[0, 1] * 30]
+    np.savez(path, x_train=images, y_train=labels)
+    cn.train("lstm-digits-rows", runs=tmp_path, **SMALL | {"epochs": 1}, data=str(path))
+    assert "labels without a training example: 1 (2)" in capsys.readouterr().err
+
+
+def test_another_kind_of_labels_is_refused():
+    with pytest.raises(UserError, match="labels must be one of classes, numbers, sets"):
+        data.load("digits", labels="floats")
+
+
+def test_examples_without_any_label_teach_nothing(tmp_path):
     path = tmp_path / "a.npz"
     images = np.zeros((60, 8, 8), "uint8")
     np.savez(path, x_train=images, y_train=np.zeros((60, 2), int))

@@ -75,8 +75,9 @@ def noisy(tmp_path_factory):
 def run(noisy, tmp_path_factory):
     """Return a finished run on `noisy`, judged on its test."""
     folder = tmp_path_factory.mktemp("runs")
-    changes = IMAGES | {"data": str(noisy)}
-    made = cn.train("resnet20-digits", runs=folder, verbose=False, **changes)
+    changes = SMALL | {"epochs": 10, "batch_size": 20, "learning_rate": 0.03}
+    changes |= {"data": str(noisy), "network_options": {"units": (8,)}}
+    made = cn.train("lstm-digits-rows", runs=folder, verbose=False, **changes)
     made.evaluate()
     report.write(made)
     return made
@@ -122,6 +123,17 @@ def test_scores_and_the_saved_model_are_in_the_unit_of_the_labels(run, noisy):
     assert found["r2"] == pytest.approx(
         metrics.r2_score(labels, values[:, 0]), rel=1e-5
     )
+
+
+def test_training_says_where_the_labels_lie(noisy, tmp_path, capsys):
+    changes = SMALL | {"data": str(noisy), "epochs": 1}
+    cn.train("lstm-digits-rows", runs=tmp_path, **changes)
+    (line,) = (
+        line
+        for line in capsys.readouterr().err.splitlines()
+        if line.startswith("labels: ")
+    )
+    assert [round(float(n)) for n in line.replace(",", "").split()[1:5:2]] == [19, 27]
 
 
 def test_the_best_epoch_is_that_of_the_lowest_validation_error(run):

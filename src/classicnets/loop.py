@@ -155,6 +155,10 @@ class Loop:
         )
         if names:
             self.bar.say(f"classes: {_short(names)}")
+        elif recipe.kind.labelled:
+            labels = splits.train.labels
+            low, high, mean = labels.min(), labels.max(), labels.mean()
+            self.bar.say(f"labels: {low:g} to {high:g}, {mean:g} on average")
         self.bar.say(
             f"{keras.backend.backend()} on {engine.device()},"
             f" {recipe.precision}; run folder {self.run.path}"

@@ -302,6 +302,12 @@ def _prepare(recipe: Recipe, verbose: bool, run: Run | None = None) -> _Ready:
         task = TASKS[recipe.task](network, recipe, splits)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
+    if recipe.kind.labels == kinds.SETS:
+        seen = splits.train.labels.sum(axis=0).tolist()
+        absent = [n for n, count in zip(splits.class_names, seen) if not count]
+        if absent:
+            some = ", ".join(absent[:4]) + ", …" * (len(absent) > 4)
+            notes.append(f"labels without a training example: {len(absent)} ({some})")
     flags = environment.processor_flags()
     notes += _slow_precision(recipe, engine.device(), flags=flags)
     if "kid" in recipe.kind.scores and len(splits.validation) < judging.LEAST:

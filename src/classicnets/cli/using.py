@@ -98,7 +98,7 @@ def evaluate(
 @click.command()
 @click.argument("run")
 @click.argument("inputs", nargs=-1)
-@click.option("--text", "texts", multiple=True, help="A text to answer.")
+@click.option("--text", "texts", multiple=True, help="A text instead of a file.")
 @click.option("--column", default="", help="Of a table: that of the texts or paths.")
 @click.option("--top", default=3, type=click.IntRange(1), help="Classes per input.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per input.")
@@ -119,7 +119,7 @@ def predict(
     as_json: bool,
     output: Path | None,
 ) -> None:
-    """Answer files, folders of them, rows of tables, or - for standard input.
+    """Predict classes, labels or numbers of files, folders, tables, or - for stdin.
 
     A network on texts takes a file as one text, and standard input as one per line.
     Answers come in the order of the inputs. What has none does not end the others: it

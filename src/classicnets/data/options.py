@@ -9,7 +9,7 @@ import numpy as np
 from classicnets import recipe as recipes
 from classicnets.data.folds import check_fold
 from classicnets.errors import UserError
-from classicnets.kinds import CLASSES
+from classicnets.kinds import CLASSES, NUMBERS, SETS
 from classicnets.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -88,6 +88,11 @@ class Options:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        if self.labels not in (CLASSES, NUMBERS, SETS):
+            raise UserError(
+                f"labels must be one of {CLASSES}, {NUMBERS}, {SETS}, got"
+                f" {self.labels!r}."
+            )
         if isinstance(self.image_size, tuple):
             object.__setattr__(self, "image_size", check_size(self.image_size))
         for name in _KEYS:

@@ -54,7 +54,7 @@ def logits(run: Run, inputs: np.ndarray | Rows) -> np.ndarray:
 
 
 def predict(run: Run, inputs: Any, top: int = 5, *, column: str = "") -> Any:
-    """Answer images or texts: with a class, labels or a number.
+    """Predict the class, the labels or the number of images or texts.
 
     Args:
         run: A finished run.

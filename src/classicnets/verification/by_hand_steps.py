@@ -205,16 +205,22 @@ def classify(
     return logs
 
 
-def regress(
-    network: Learner, inputs: Any, targets: np.ndarray, rates: np.ndarray
+def fit(
+    network: Learner,
+    inputs: Any,
+    targets: np.ndarray,
+    rates: np.ndarray,
+    *,
+    distance: Callable[..., Any],
 ) -> Logs:
-    """Learn numbers, less their mean and over their deviation, by least squares.
+    """Learn targets by the mean distance of the outputs from them.
 
     Args:
-        network: Returns them, four times as large.
+        network: Returns the outputs.
         inputs: By step.
-        targets: (steps, batch, 1).
+        targets: (steps, batch, outputs).
         rates: By step.
+        distance: `squares` or `coins`.
 
     Returns:
         The sum of the loss that the steps log.
@@ -223,38 +229,22 @@ def regress(
     for x, target, rate in zip(inputs, targets, rates):
 
         def loss(x: Any = x, target: Any = target) -> float:
-            return ((network(x) / 4 - target) ** 2).mean()
+            return distance(network(x), target).sum(axis=1).mean()
 
         total += network.learn(loss, rate)
         network.average()
     return {"loss": total}
 
 
-def tag(network: Learner, inputs: Any, targets: np.ndarray, rates: np.ndarray) -> Logs:
-    """Learn each label as a coin of its own.
+def squares(outputs: Any, target: Any) -> Any:
+    """Return squared errors of numbers, which come four times as large."""
+    return (outputs / 4 - target) ** 2
 
-    Args:
-        network: Returns log-odds.
-        inputs: By step.
-        targets: (steps, batch, classes).
-        rates: By step.
 
-    Returns:
-        The sum of the loss that the steps log.
-    """
-    total = 0.0
-    for x, target, rate in zip(inputs, targets, rates):
-
-        def loss(x: Any = x, target: Any = target) -> float:
-            probability = 1 / (1 + np.exp(-network(x)))
-            terms = target * np.log(probability) + (1 - target) * np.log(
-                1 - probability
-            )
-            return -terms.sum(axis=1).mean()
-
-        total += network.learn(loss, rate)
-        network.average()
-    return {"loss": total}
+def coins(log_odds: Any, target: Any) -> Any:
+    """Return -log p of labels, each a coin of its own."""
+    on = 1 / (1 + np.exp(-log_odds))
+    return -target * np.log(on) - (1 - target) * np.log(1 - on)
 
 
 def reconstruct(

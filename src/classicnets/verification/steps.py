@@ -21,10 +21,11 @@ from classicnets.verification.by_hand_images import prepared
 from classicnets.verification.by_hand_steps import (
     Learner,
     classify,
+    coins,
+    fit,
     rates,
     reconstruct,
-    regress,
-    tag,
+    squares,
 )
 from classicnets.verification.proof import Proof, below, missing
 from classicnets.verification.step_cases import (
@@ -134,13 +135,13 @@ def _regress(recipe: Recipe, splits: Splits, task: Any, network: Learner) -> Any
     labels = splits.train.labels
     targets = ((labels - labels.mean()) / labels.std())[:, None]
     inputs, targets = _mixed(recipe, splits, task, targets)
-    return regress(network, inputs, targets, _rates(recipe))
+    return fit(network, inputs, targets, _rates(recipe), distance=squares)
 
 
 def _tag(recipe: Recipe, splits: Splits, task: Any, network: Learner) -> Any:
     targets = splits.train.labels.astype("float64")
     inputs, targets = _mixed(recipe, splits, task, targets)
-    return tag(network, inputs, targets, _rates(recipe))
+    return fit(network, inputs, targets, _rates(recipe), distance=coins)
 
 
 def _mixed(recipe: Recipe, splits: Splits, task: Any, targets: np.ndarray) -> Any:
