@@ -204,10 +204,10 @@ WRONG = {
     },
     "is for the task reconstruct": {"network": "vae", "network_options": {}},
     "must be one of wgan_gp, gan": {"objective": "bernoulli"},
-    "mixup is for a classifier, dcgan is a GAN": {"mixup": 0.2},
-    "early_stopping is for a classifier or an autoencoder": {"early_stopping": 3},
+    "mixup is for a classifier or a regressor": {"mixup": 0.2},
+    "early_stopping is for a classifier or a regressor": {"early_stopping": 3},
     "has no option": {"network_options": {"depth": 3}},
-    "weights is for a classifier, dcgan is a GAN": {"weights": "x.keras"},
+    "weights is for a classifier or a regressor": {"weights": "x.keras"},
 }
 
 

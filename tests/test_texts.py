@@ -126,8 +126,9 @@ def test_commands_take_a_text_a_file_and_lines(finished, tmp_path):
 
     inputs = ("-", "review.txt", "--text", "splendid", "--json", "--top", "1")
     done = predict(*inputs, lines="dull\n\nsplendid\n")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 2, done.stderr  # a line is blank
     results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert results.pop(2) == {"input": "", "error": "line 2 is blank"}
     assert [(each["input"], each["classes"][0]["name"]) for each in results] == [
         ("splendid", "splendid"),
         ("dull", "dull"),

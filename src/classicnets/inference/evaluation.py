@@ -105,7 +105,7 @@ def _judge_classes(
     if examples.lengths is not None:
         right = answers.argmax(axis=1) == examples.labels
         metrics["by_length"] = _by_length(examples.lengths, right)
-    samples = _samples(run, answers, examples)
+    samples = _samples(run, splits, answers, examples)
     if names := splits.names.get(split):
         samples["names"] = np.array([names[row] for row in samples["rows"]])
     return metrics, samples | {"answers": answers}
@@ -133,7 +133,7 @@ def _judge_numbers(
     errors = values.astype(np.float64) - examples.labels
     largest = np.argsort(-np.abs(errors), kind="stable")
     rows = np.concatenate([largest[:SAMPLES], _spread(largest[SAMPLES:])])
-    samples = _inputs(run, examples, rows) | {
+    samples = _inputs(run, splits, examples, rows) | {
         "answers": values[:, None],
         "rows": rows,
         "labels": examples.labels[rows],
@@ -155,7 +155,7 @@ def _judge_sets(run: Run, split: str, splits: Splits, examples: Examples) -> _Ju
     losses = scores.losses_of_sets(answers, labels)
     largest = np.argsort(-losses, kind="stable")
     rows = np.concatenate([largest[:SAMPLES], _spread(largest[SAMPLES:])])
-    samples = _inputs(run, examples, rows) | {
+    samples = _inputs(run, splits, examples, rows) | {
         "answers": answers,
         "rows": rows,
         "labels": labels[rows],
@@ -204,7 +204,7 @@ _JUDGES = {
 
 
 def _samples(
-    run: Run, answers: np.ndarray, examples: Examples
+    run: Run, splits: Splits, answers: np.ndarray, examples: Examples
 ) -> dict[str, np.ndarray]:
     """Return the most certain wrong examples, and right ones: of images spread over the
     split, of texts the most certain."""
@@ -216,7 +216,7 @@ def _samples(
     if texts is None:
         right = _spread(right)
     rows = np.concatenate([wrong[:SAMPLES], right[:SAMPLES]])
-    return _inputs(run, examples, rows) | {
+    return _inputs(run, splits, examples, rows) | {
         "rows": rows,
         "labels": examples.labels[rows],
         "predicted": predicted[rows].astype("int32"),
@@ -230,20 +230,22 @@ def _spread(rows: np.ndarray) -> np.ndarray:
     return np.sort(rows)[:: max(1, len(rows) // SAMPLES)][:SAMPLES]
 
 
-def _inputs(run: Run, examples: Examples, rows: np.ndarray) -> dict[str, np.ndarray]:
+def _inputs(
+    run: Run, splits: Splits, examples: Examples, rows: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return some images, or what the network read of some texts."""
     texts = examples.texts
     if texts is None:
         return {"images": np.asarray(examples.inputs[rows])}
-    return {"texts": np.array([_read(run, texts[row]) for row in rows])}
+    return {"texts": np.array([_read(run, splits, texts[row]) for row in rows])}
 
 
-def _read(run: Run, text: str) -> str:
+def _read(run: Run, splits: Splits, text: str) -> str:
     """Return what the network read of a text, without its middle if that is long."""
     recipe = run.recipe
-    assert run.tokenizer is not None
+    assert splits.tokenizer is not None
     read = words_read(
-        run.tokenizer,
+        splits.tokenizer,
         text,
         max_tokens=recipe.max_tokens,
         keep_tokens=recipe.keep_tokens,

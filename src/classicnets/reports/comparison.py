@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import markupsafe
 import numpy as np
@@ -36,7 +36,8 @@ _PER_EXAMPLE: dict[str, Callable[..., tuple[str, float, bool]]] = {
 _NO_RECIPE = ("seed", "data", *identity.WITHOUT_EFFECT)
 
 
-class Verdict(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Verdict:
     """What the first of two runs' scores says of the second's.
 
     Args:
@@ -238,8 +239,8 @@ def _corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
                 words = f"{words} {verdict.better} is better."
             else:
                 words = f"{words} Chance can make that: neither is better."
-                verdict = verdict._replace(better="")
-        corrected.append(verdict._replace(words=words))
+                verdict = dataclasses.replace(verdict, better="")
+        corrected.append(dataclasses.replace(verdict, words=words))
     return corrected
 
 
