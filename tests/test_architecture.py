@@ -30,6 +30,7 @@ START_KERAS = {
     *("networks", "tasks", "engine", "training", "loop", "crossval", "verification"),
     *("objectives", "optimization", "runs/checkpoint.py", "weights/loading.py"),
     *("weights/from_keras.py", "weights/from_torch.py", "weights/transfer.py"),
+    "weights/scaling.py",
 }
 
 

@@ -118,7 +118,8 @@ class Recipe:
     channels: int = _of_images(0, choices=(0, 1, 3))  # 0: as the data are
     resize: str = _of_images("crop", choices=("crop", "fit", "stretch"))
     allow_corrupt: bool = _key(False)  # more than 1 % of a folder's files
-    normalize: bool = _of_labelled_images(True)  # by the training split's channels
+    normalize: bool = _of_labelled_images(True)
+    # by the training split's channels, or as for the pixels that `weights` know
 
     # Texts.
     vocabulary_size: int = _of_texts(20_000, at_least=3)  # with padding and unknown

@@ -64,7 +64,8 @@ def train(
         watched = prepare(callbacks, ready.task.logs, ready.task.validated)
         resuming.check_content(fingerprint, ready.splits)
         facts = {"class_names": list(ready.splits.class_names)}
-        facts |= {"fresh_layers": ready.fresh} if recipe.weights else {}
+        if recipe.weights:
+            facts |= {"fresh_layers": ready.fresh, "pixel_scaling": ready.scaling}
         run = new.create(
             runs,
             name or recipe.network,
@@ -248,6 +249,7 @@ class _Ready:
         task: With the network, and its seed's weights.
         notes: For the user.
         fresh: The layers that `weights = FILE` did not fit.
+        scaling: Of the pixels that these weights know; None: by the training split.
     """
 
     recipe: Recipe
@@ -255,6 +257,7 @@ class _Ready:
     task: Task
     notes: list[str]
     fresh: list[str]
+    scaling: Any
 
     def loop(self, run: Run, callbacks: keras.callbacks.CallbackList) -> Loop:
         """Return the loop of a run."""
@@ -279,6 +282,9 @@ def _prepare(recipe: Recipe, verbose: bool, run: Run | None = None) -> _Ready:
         if run and has_checkpoint(run.path)
         else None
     )
+    scaling = (
+        run.environment.get("pixel_scaling") if run and fresh is not None else None
+    )
     if recipe.weights and fresh is None:  # refused before the data are decoded
         loading.check_file(recipe.weights)
     tokenizer, files = (run.tokenizer, run.files) if run else (None, None)
@@ -291,15 +297,16 @@ def _prepare(recipe: Recipe, verbose: bool, run: Run | None = None) -> _Ready:
     try:
         network = _network(recipe, splits)
         if recipe.weights and fresh is None:
-            fresh = loading.load_weights(network, recipe.weights)
-            notes += [f"{name} starts anew: the weights do not fit" for name in fresh]
+            fresh, scaling, said = _load_weights(network, recipe)
+            notes += said
         if recipe.freeze:
             # Layers that the weights do not fit are random: frozen, they would stay so.
             loading.freeze(network, trained=tuple(fresh or ()) or ("logits",))
         # Those of a run that goes on are in its checkpoint.
         if splits.inputs == recipes.TEXTS and tokenizer is None:
             _start_from_texts(network, recipe, splits)
-        task = TASKS[recipe.task](network, recipe, splits)
+        options_of_task = {"scaling": scaling} if scaling else {}
+        task = TASKS[recipe.task](network, recipe, splits, **options_of_task)
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
     if recipe.kind.labels == kinds.SETS:
@@ -315,7 +322,19 @@ def _prepare(recipe: Recipe, verbose: bool, run: Run | None = None) -> _Ready:
             f"no KID: it needs {judging.LEAST} images to validate on, there are"
             f" {len(splits.validation)}."
         )
-    return _Ready(recipe, splits, task, notes, fresh or [])
+    return _Ready(recipe, splits, task, notes, fresh or [], scaling)
+
+
+def _load_weights(network: Any, recipe: Recipe) -> tuple[list[str], Any, list[str]]:
+    """Read `weights`; return the layers they do not fit, their scaling, and notes."""
+    fresh, scaling = loading.load_with_scaling(network, recipe.weights)
+    notes = [f"{name} starts anew: the weights do not fit" for name in fresh]
+    if not recipe.normalize:
+        return fresh, None, notes
+    how = f"as for the weights, {scaling}"
+    if scaling is None:
+        how = "by the training split: the weights do not say how they knew them"
+    return fresh, scaling, [*notes, f"pixels are scaled {how}"]
 
 
 def _check_unfinished(run: Run, loop: Loop) -> None:

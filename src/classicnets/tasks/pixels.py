@@ -1,5 +1,6 @@
 """Images on their way into a network: augmented and scaled inside the compiled step."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,6 +12,9 @@ from classicnets.data import Examples
 from classicnets.recipe import Recipe
 from classicnets.tasks import augmentation, plain
 
+# A number, or one per channel.
+Scaling = tuple[float | Sequence[float], float | Sequence[float]]
+
 
 class Pixels:
     """Training images (n, height, width, channels) uint8, on the device if they fit."""
@@ -19,14 +23,14 @@ class Pixels:
         self,
         recipe: Recipe,
         train: Examples,
-        scaling: tuple[float, float] | None = None,
+        scaling: Scaling | None = None,
     ):
         """Open the images.
 
         Args:
-            scaling: What to subtract from pixels in [0, 1], and then to divide by, for
-                a task without labels; None for the mean and the deviation of the
-                channels.
+            scaling: What to subtract from pixels in [0, 1], and then to divide by: for
+                a task without labels, or for weights that know no other pixels. None
+                for the mean and the deviation of the channels.
         """
         self.recipe = recipe
         self.images = train.inputs
@@ -34,7 +38,7 @@ class Pixels:
         if scaling:
             channels = train.inputs.shape[-1]
             self.mean, self.deviation = (
-                np.full(channels, number, "float32") for number in scaling
+                np.full(channels, numbers, "float32") for numbers in scaling
             )
         else:
             self.mean, self.deviation = _channel_statistics(train, recipe.normalize)

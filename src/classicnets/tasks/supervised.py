@@ -14,7 +14,7 @@ from classicnets.recipe import TEXTS, Recipe
 from classicnets.tasks import plain
 from classicnets.tasks.averages import Averages
 from classicnets.tasks.heads import Head
-from classicnets.tasks.pixels import Pixels
+from classicnets.tasks.pixels import Pixels, Scaling
 from classicnets.tasks.tokens import Tokens
 
 
@@ -27,15 +27,27 @@ class Supervised:
         recipe: Recipe,
         splits: Splits,
         make_head: Callable[[Recipe, Splits], Head],
+        scaling: Scaling | None = None,
     ):
+        """Make what a step needs.
+
+        Args:
+            network: From scaled images, or tokens, to outputs.
+            recipe: How it learns.
+            splits: What it learns from.
+            make_head: Makes what stands on top of the network.
+            scaling: Of the pixels that its weights know; see `Pixels`.
+        """
         self.head = make_head(recipe, splits)
         self.logs, self.validated = self.head.logs, self.head.validated
         self.network = network
         self.recipe = recipe
         self.splits = splits
-        self.inputs = (Tokens if splits.inputs == TEXTS else Pixels)(
-            recipe, splits.train
-        )
+        self.inputs: Tokens | Pixels
+        if splits.inputs == TEXTS:
+            self.inputs = Tokens(recipe, splits.train)
+        else:
+            self.inputs = Pixels(recipe, splits.train, scaling)
         self.order, self.draws = self.inputs.order, self.inputs.draws
         self.optimizer = optimization.optimizer(recipe)
         self.optimizer.build(network.trainable_variables)
