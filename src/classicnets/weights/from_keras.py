@@ -91,7 +91,9 @@ def read_h5(path: Path) -> Weights:
 
     weights: Weights = {}
 
-    def visit(_: str, group: Any) -> None:
+    def visit(place: str, group: Any) -> None:
+        if place.startswith("optimizer"):  # of a model that was compiled
+            return
         if isinstance(group, h5py.Group) and len(group) and "name" in group.attrs:
             arrays = [np.asarray(group[str(i)]) for i in range(len(group))]
             # An LSTM's variables are those of its cell.
