@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 40  # characters of a value in a message
+
 
 class UserError(ValueError):
     """Wrong input. The command prints its one line and exits with code 2."""
@@ -13,6 +15,12 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     words = sorted(choices)
     close = difflib.get_close_matches(word, words, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(words)}."
+
+
+def shortened(value: object) -> str:
+    """Return a value as Python writes it, cut for a message."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 class RunError(RuntimeError):

@@ -3,7 +3,7 @@
 import itertools
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,19 +26,27 @@ if TYPE_CHECKING:
 _NAMED = 5  # inputs without an answer, of many
 
 
-def _png(context: click.Context, option: click.Parameter, path: str) -> Path | None:
-    """Check where a picture shall go, before the work."""
-    if path is None:
-        return None
-    if not path.lower().endswith(".png"):
-        raise UserError(f"-o must name a .png file, got {path!r}.")
-    if not Path(path).absolute().parent.is_dir():
-        raise UserError(f"-o must name a file in a folder that exists, got {path!r}.")
-    return Path(path)
+def _file_option(*endings: str, help: str) -> Callable:
+    """Return the option -o of a file, which is checked before the work."""
+
+    def check(_: click.Context, __: click.Parameter, path: str | None) -> Path | None:
+        if path is None:
+            return None
+        if not path.lower().endswith(endings):
+            raise UserError(
+                f"-o must name a {' or '.join(endings)} file, got {path!r}."
+            )
+        if not Path(path).absolute().parent.is_dir():
+            raise UserError(
+                f"-o must name a file in a folder that exists, got {path!r}."
+            )
+        return Path(path)
+
+    return click.option("-o", "--output", callback=check, help=help)
 
 
-_picture_option = click.option(
-    "-o", "--output", callback=_png, help="PNG file; in the run's samples/ by default."
+_picture_option = _file_option(
+    ".png", help="PNG file; in the run's samples/ by default."
 )
 
 
@@ -102,10 +110,8 @@ def evaluate(
 @click.option("--column", default="", help="Of a table: that of the texts or paths.")
 @click.option("--top", default=3, type=click.IntRange(1), help="Classes per input.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per input.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
+@_file_option(
+    *(".csv", ".jsonl"),
     help="A .csv or .jsonl file with all columns of a table and the answers.",
 )
 @backend_option
@@ -127,12 +133,8 @@ def predict(
     """
     opened = open_run(run)
     _check_inputs(opened, inputs, texts)
-    if output:
-        from classicnets.inference import answers
-
-        answers.check(output)
     start_backend()
-    from classicnets.inference import predicting
+    from classicnets.inference import answers, predicting
 
     sources: list[Any] = [p if p != "-" else sys.stdin.buffer for p in inputs]
     results = itertools.chain(

@@ -3,7 +3,7 @@
 import importlib.util
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,18 @@ def files_below(
             else:
                 others[_ending(entry) or "without an ending"] += 1
         pending.extend(reversed(inner))
+
+
+def path_below(root: Path) -> Callable[[os.DirEntry[str]], str]:
+    """Return what turns an entry below a root into its path there, "/" in between."""
+    below = len(os.fspath(root / "a")) - 1
+    return lambda entry: entry.path[below:].replace(os.sep, "/")
+
+
+def file_state(entry: os.DirEntry[str]) -> tuple[int, tuple[int, int]]:
+    """Return the size and the times of a file: while they stay, its content does."""
+    status = entry.stat()
+    return status.st_size, (status.st_mtime_ns, status.st_ctime_ns)
 
 
 def visible(folder: str | Path) -> list[os.DirEntry[str]]:

@@ -16,7 +16,9 @@ from classicnets.data.folder_files import (
     IMAGES,
     TEXTS,
     FileKind,
+    file_state,
     files_below,
+    path_below,
     printable,
     subfolders,
     visible,
@@ -94,13 +96,10 @@ def scan(
         entries = _pooled_files(parts, kind, ignored)
     rows: list[tuple[str, int, str]] = []
     state = hashlib.sha256(os.fsencode(root.resolve()))
-    below = len(os.fspath(root / "a")) - 1  # where a path below the root begins
+    relative = path_below(root)
     for entry, label, part in entries:
-        relative = entry.path[below:].replace(os.sep, "/")
-        rows.append((relative, label, part))
-        status = entry.stat()
-        times = (status.st_mtime_ns, status.st_ctime_ns)
-        state.update(repr((relative, status.st_size, times)).encode())
+        rows.append((relative(entry), label, part))
+        state.update(repr((rows[-1][0], *file_state(entry))).encode())
     notes += _left_out(root, parts, kind, labelled=labelled)
     return Listing(
         root=root,
@@ -251,11 +250,9 @@ def _pooled_files(
         others: Counter[str] = Counter()
         entries = [*files_below(folder, kind, others)]
         if not entries:
-            there = f"only {_most_common(others)}" if others else "none"
             endings = ", ".join(kind.endings)
-            hint = f"; {HEIC}" if HEIC_ENDINGS & others.keys() else ""
             raise UserError(
-                f"{folder} must hold {kind.name} ({endings}), it has {there}{hint}"
+                f"{folder} must hold {kind.name} ({endings}), it has {_only(others)}"
             )
         ignored.update(others)
         entries.sort(key=lambda entry: entry.path)
@@ -263,7 +260,13 @@ def _pooled_files(
 
 
 def _most_common(endings: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(4))
+    """Return the most frequent endings, and what can be done for photos of phones."""
+    most = ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(4))
+    return f"{most}; {HEIC}" if HEIC_ENDINGS & endings.keys() else most
+
+
+def _only(others: Counter[str]) -> str:
+    return f"only {_most_common(others)}" if others else "none"
 
 
 def _left_out(
@@ -310,8 +313,7 @@ def _notes(
     """Yield which files and class folders are left out."""
     if ignored:
         endings = _most_common(ignored)
-        hint = f"; {HEIC}" if HEIC_ENDINGS & ignored.keys() else ""
-        yield f"{ignored.total():,} files in {root} are ignored: {endings}{hint}"
+        yield f"{ignored.total():,} files in {root} are ignored: {endings}"
     if train:
         for name in set(kind.unlabelled).intersection(subfolders(train)):
             yield f"{train / name} is left out: its {kind.name} have no label"
@@ -330,11 +332,10 @@ def _class_folders(
         )
     others: Counter[str] = Counter()
     if not any(any(files_below(folder / name, kind, others)) for name in names):
-        there = f"only {_most_common(others)}" if others else "none"
         raise UserError(
             f"{folder} must hold images ({', '.join(IMAGES.endings)}) or texts "
-            f"({', '.join(TEXTS.endings)}) in one subfolder per class, it has"
-            f" {there}{f'; {HEIC}' if HEIC_ENDINGS & others.keys() else ''}"
+            f"({', '.join(TEXTS.endings)}) in one subfolder per class, it has "
+            f"{_only(others)}"
         )
     if len(names) < least:
         inner = subfolders(folder / names[0])

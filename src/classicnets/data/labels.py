@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from classicnets.errors import UserError
+from classicnets.errors import UserError, shortened
 from classicnets.kinds import CLASSES, NUMBERS, SETS
 
 Label = str | float | tuple[str, ...]
 
 SEPARATORS = ("|", ";", ",")  # between the names of several labels in a cell
 _MANY = 20  # classes that are all numbers: a note asks whether they are measured
-_LONGEST = 40  # characters of a value in a message
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -52,7 +51,7 @@ def read(value: Any, labels: str, *, where: str, place: str) -> Label:
     if label is None:
         raise UserError(
             f"labels of {where} must be {_MUST_BE[labels]}, {place} has"
-            f" {_shortened(value)}{_hint(value, labels)}"
+            f" {shortened(value)}{_hint(value, labels)}"
         )
     return label
 
@@ -237,8 +236,3 @@ def _numbers_note(names: Sequence[str]) -> list[str]:
     if None in numbers or len(names) <= _MANY:
         return []
     return [f"{len(names):,} classes, all called by numbers: {ADVICE[NUMBERS]}"]
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -13,7 +13,8 @@ from classicnets.data.folds import Fold, read_groups
 from classicnets.data.images.arrays import open_npz
 from classicnets.data.images.folders import open_image_folder
 from classicnets.data.images.tables import (
-    image_table,
+    Index,
+    image_columns,
     open_image_tables,
     tables_of_images,
 )
@@ -21,7 +22,7 @@ from classicnets.data.labels import of_classes
 from classicnets.data.named import find, open_digits
 from classicnets.data.options import Options
 from classicnets.data.splitting import Source, split
-from classicnets.data.table_files import READERS
+from classicnets.data.table_files import READERS, open_table_file
 from classicnets.data.tables import read_groups_column
 from classicnets.data.texts.folders import holds_texts, open_text_folder
 from classicnets.data.texts.imdb import open_numbered
@@ -86,8 +87,9 @@ def _open(name: str, options: Options) -> Source:
     path = _place(name)
     if path.is_dir():
         # Images may have texts beside them that describe them: more, even.
-        if options.labelled and (tables := tables_of_images(path, options)):
-            return open_image_tables(path, tables, options)
+        index = Index(path)
+        if options.labelled and (tables := tables_of_images(index, options)):
+            return open_image_tables(index, tables, options)
         if options.labelled and holds_texts(path):
             return open_text_folder(path, options)
         return open_image_folder(path, options)
@@ -100,10 +102,11 @@ def _open(name: str, options: Options) -> Source:
         )
     suffix = path.suffix.lower()
     if suffix in READERS:
-        if options.labelled and image_table(path, options):
-            return open_image_tables(path.parent, [path], options)
         _refuse_texts(name, options)
-        return open_table(path, options, name=path.name)
+        table = open_table_file(path)
+        if image_columns(table.columns, options):
+            return open_image_tables(Index(path.parent), [path], options)
+        return open_table(path, options, name=path.name, table=table)
     if suffix != ".npz":
         raise UserError(
             f"data must be a set's name ({', '.join(DATASETS)}), a file "

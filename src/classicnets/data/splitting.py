@@ -241,19 +241,14 @@ class _Carving:
 
     def _names(self) -> dict[str, Sequence[str]]:
         """Return the files of each split, whoever decided on it."""
-        files = self.source.files
-        if not files:
-            return {}
-        members = {"train": self.rows, **self.members}
-        carved = {part: [files[row] for row in rows] for part, rows in members.items()}
-        return {**self.source.own_files, **carved}
+        return {**self.source.own_files, **self._carved()} if self.source.files else {}
 
     def _files(self) -> dict[str, list[str]]:
         """Return which files are in which split, where that was decided here."""
-        names = self.source.files
-        if not (names and self.members):
-            return {}
-        members = {"train": self.rows, **self.members}
+        return self._carved() if self.source.files and self.members else {}
+
+    def _carved(self) -> dict[str, list[str]]:
+        names, members = self.source.files, {"train": self.rows, **self.members}
         return {part: [names[row] for row in rows] for part, rows in members.items()}
 
     def _validate_on(self, rows: np.ndarray) -> None:

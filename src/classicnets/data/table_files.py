@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 
 from classicnets.data.reading import decode_text
 from classicnets.data.texts.words import well_formed
-from classicnets.errors import UserError
+from classicnets.errors import UserError, shortened
 from classicnets.networks import memory
 
-_LONGEST = 40  # characters of a value in a message
 _DENSEST = 8  # rows in a byte: a label takes a bit, its text more
 _LONGEST_FIELD = 2**31 - 1  # csv's own limit is 131,072 characters
 _BATCH = 10_000  # rows of a Parquet file in memory
@@ -140,8 +139,7 @@ def _has_quoted_fields(content: str, delimiter: str) -> bool:
     It does where its lines alone are no rows, or all fields that begin with a quote are
     quoted to their ends.
     """
-    lines = [line.removesuffix("\r") for line in content.split("\n")]
-    rows = [line.split(delimiter) for line in lines if line]
+    rows = [line.split(delimiter) for line in _lines(content)]
     if len({len(row) for row in rows}) > 1:
         return True
     begun = [field for row in rows for field in row if field.startswith('"')]
@@ -150,12 +148,16 @@ def _has_quoted_fields(content: str, delimiter: str) -> bool:
 
 def _lines_swallowed(content: str, delimiter: str) -> int:
     """Return how many lines lie within quotes, where each could be a row as well."""
-    lines = [line.removesuffix("\r") for line in content.split("\n")]
-    lines = [line for line in lines if line]
+    lines = _lines(content)
     counts = {line.count(delimiter) for line in lines}
     if len(counts) > 1 or counts == {0}:
         return 0
     return sum(line.count('"') % 2 for line in lines)
+
+
+def _lines(content: str) -> list[str]:
+    lines = (line.removesuffix("\r") for line in content.split("\n"))
+    return [line for line in lines if line]
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -318,9 +320,3 @@ def _bytes(path: Path, most: int = -1) -> bytes:
 
 def _empty(path: Path) -> UserError:
     return UserError(f"{path} must hold texts, it is empty")
-
-
-def shortened(value: Any) -> str:
-    """Return a value as Python writes it, cut for a message."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from classicnets.data import labels as label_kinds
 from classicnets.data.folder_layout import part_of
 from classicnets.data.labels import Label
-from classicnets.data.table_files import Table, open_table_file, shortened
-from classicnets.errors import UserError, nearest
+from classicnets.data.table_files import Table, open_table_file
+from classicnets.errors import UserError, nearest, shortened
 from classicnets.kinds import CLASSES
 
 TEXT_COLUMNS = (
@@ -30,14 +30,20 @@ class Columns(NamedTuple):
 
 
 def read_table(
-    path: Path, text_column: str = "", label_column: str = "", kind: str = CLASSES
+    path: Path,
+    text_column: str = "",
+    label_column: str = "",
+    kind: str = CLASSES,
+    *,
+    table: Table | None = None,
 ) -> tuple[list[str], list[Label], list[str], list[str]]:
     """Read the texts, the labels and the parts of all rows; and notes on the columns.
 
     Labels are of a `kind`, as `labels.read` returns them. A part is "train",
-    "validation" or "test", or "" where the table has none.
+    "validation" or "test", or "" where the table has none. `table` is the file where
+    it is open already.
     """
-    table = open_table_file(path)
+    table = table or open_table_file(path)
     columns = _choose(path, table.columns, text_column, label_column)
     notes = list(table.notes)
     if not (text_column and label_column):
@@ -108,11 +114,8 @@ def _rows(
 def _choose(
     path: Path, columns: Sequence[str], text_column: str, label_column: str
 ) -> Columns:
-    for column in (text_column, label_column):
-        if column and column not in columns:
-            raise UserError(
-                f"{path} has no column {column!r}. {nearest(column, columns)}"
-            )
+    check_column(path, text_column, columns)
+    check_column(path, label_column, columns)
     text = text_column or first_column(TEXT_COLUMNS, columns)
     label = label_column or first_column(LABEL_COLUMNS, columns)
     if not text or not label:
@@ -127,6 +130,12 @@ def _choose(
         raise UserError(f"text_column and label_column must differ, both are {text!r}")
     split = first_column(("split",), columns)
     return Columns(text, label, "" if split in (text, label) else split)
+
+
+def check_column(path: Path, column: str, columns: Sequence[str]) -> None:
+    """Refuse a column that a table does not have; "" is none."""
+    if column and column not in columns:
+        raise UserError(f"{path} has no column {column!r}. {nearest(column, columns)}")
 
 
 def first_column(names: Sequence[str], columns: Sequence[str]) -> str:

@@ -16,24 +16,9 @@ from classicnets.errors import UserError
 from classicnets.kinds import NUMBERS, SETS
 from classicnets.runs.run import Run
 
-ENDINGS = (".csv", ".jsonl")
 _BETWEEN = "|"  # the names of several labels
 _SHORT = 200  # characters of a text in predictions.csv
 ANSWER = ("prediction", "probability", "error")
-
-
-def check(path: Path) -> None:
-    """Refuse a file that `write` cannot write.
-
-    Raises:
-        UserError: For another ending, or a folder that is not there.
-    """
-    if path.suffix.lower() not in ENDINGS:
-        raise UserError(f"-o must name a .csv or .jsonl file, got {str(path)!r}.")
-    if not path.absolute().parent.is_dir():
-        raise UserError(
-            f"-o must name a file in a folder that exists, got {str(path)!r}."
-        )
 
 
 def write(results: Iterable[Mapping[str, Any]], path: Path) -> Iterator[str]:

@@ -69,7 +69,9 @@ def evaluate(
     judge = _JUDGES[run.recipe.kind]
     started = time.monotonic()
     metrics, samples = judge(run, split, splits, examples)
-    answers = samples.pop("answers", None)
+    answers, names = samples.pop("answers", None), splits.names.get(split, ())
+    if names and "rows" in samples:
+        samples["names"] = np.array([names[row] for row in samples["rows"]])
     metrics |= {"seconds": time.monotonic() - started, "model": model}
     metrics["data"] = splits.fingerprint
     # Of what it has learned from, or of other data, a rival's score says nothing.
@@ -87,7 +89,7 @@ def evaluate(
         if samples:
             run.save_samples(split, samples | {"model": np.array(model)})
         if split == "test" and answers is not None:
-            save_predictions(run, answers, examples, splits.names.get(split, ()))
+            save_predictions(run, answers, examples, names)
     return metrics
 
 
@@ -106,8 +108,6 @@ def _judge_classes(
         right = answers.argmax(axis=1) == examples.labels
         metrics["by_length"] = _by_length(examples.lengths, right)
     samples = _samples(run, splits, answers, examples)
-    if names := splits.names.get(split):
-        samples["names"] = np.array([names[row] for row in samples["rows"]])
     return metrics, samples | {"answers": answers}
 
 
@@ -142,8 +142,6 @@ def _judge_numbers(
         "all_values": values,
         "squared_errors": np.square(errors),  # and runs are compared by them
     }
-    if names := splits.names.get(split):
-        samples["names"] = np.array([names[row] for row in rows])
     metrics = scores.judge_numbers(values, examples.labels)
     return {"examples": len(examples), **metrics}, samples
 
@@ -162,8 +160,6 @@ def _judge_sets(run: Run, split: str, splits: Splits, examples: Examples) -> _Ju
         "probabilities": expit(answers[rows]),
         "losses": losses,  # of every example: runs are compared by them
     }
-    if names := splits.names.get(split):
-        samples["names"] = np.array([names[row] for row in rows])
     return scores.judge_sets(answers, labels, run.class_names), samples
 
 

@@ -14,8 +14,8 @@ from classicnets.data.folder_files import IMAGES, TEXTS, FileKind, files_below
 from classicnets.data.images.decoding import resize_image
 from classicnets.data.images.tables import IMAGE_COLUMNS, Index
 from classicnets.data.table_files import READERS, Table, open_table_file
-from classicnets.data.tables import TEXT_COLUMNS, first_column
-from classicnets.errors import UserError, nearest
+from classicnets.data.tables import TEXT_COLUMNS, check_column, first_column
+from classicnets.errors import UserError
 
 Source = str | os.PathLike[str] | BinaryIO | np.ndarray | Image.Image
 
@@ -90,7 +90,7 @@ def read_picture(
 def is_one(inputs: Any) -> bool:
     """Return whether this is one source, and no list of them."""
     if isinstance(inputs, np.ndarray):
-        return inputs.ndim < 3 or (inputs.ndim == 3 and inputs.shape[2] in (1, 3, 4))
+        return inputs.ndim < 3 or _has_channels(inputs)
     return isinstance(inputs, str | os.PathLike | Image.Image) or hasattr(
         inputs, "read"
     )
@@ -103,9 +103,13 @@ def has_several(source: Any, *, reads_texts: bool) -> bool:
     return reads_texts and hasattr(source, "read")
 
 
+def _has_channels(pixels: np.ndarray) -> bool:
+    """Return whether an array is one image (height, width, channels)."""
+    return pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4)
+
+
 def _from_array(pixels: np.ndarray) -> Image.Image:
-    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4))
-    if not fits or not pixels.size:
+    if not (pixels.ndim == 2 or _has_channels(pixels)) or not pixels.size:
         raise UserError(
             "an array must be (height, width), or with 1, 3 or 4 channels behind, got"
             f" {pixels.shape}."
@@ -167,9 +171,7 @@ def _rows(
 
 
 def _column(path: Path, table: Table, column: str, usual: Sequence[str]) -> str:
-    if column and column not in table.columns:
-        hint = nearest(column, table.columns)
-        raise UserError(f"{path} has no column {column!r}. {hint}")
+    check_column(path, column, table.columns)
     name = column or first_column(usual, table.columns)
     if not name:
         raise UserError(
@@ -190,18 +192,16 @@ class _PathsOf:
     """Finds the images that a table names, from its own folder on."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.index: Index | None = None
+        self.index = Index(folder)
 
     def __call__(self, value: Any, where: str) -> str:
         """Return the path of the image that a cell names."""
-        for path in (self.folder / str(value), Path(str(value))):
+        for path in (self.index.root / str(value), Path(str(value))):
             if path.is_file():
                 return str(path)
-        self.index = self.index or Index(self.folder)
         if (file := self.index.find(str(value))) is None:
             raise UserError(f"{where} names {value!r}, which is not there")
-        return str(self.folder / file)
+        return str(self.index.root / file)
 
 
 def _files(path: Path, typed: Any, kind: FileKind) -> Iterator[str]:

@@ -77,15 +77,7 @@ def chart(title: str, lines: Sequence[Line], *, percent: bool = False) -> str:
     # Room for the longest number beside the chart, such as 0.000105.
     left = max(_LEFT, 8 + 8 * max(len(_number(y, percent)) for y in y_ticks))
     axes = _Axes((min(xs), max(xs)), (y_ticks[0], y_ticks[-1]), left)
-    size, label = f"0 0 {_WIDTH} {_HEIGHT}", html.escape(title)
-    parts = [f'<svg viewBox="{size}" role="img" aria-label="{label}">']
-    for y in y_ticks:
-        height, number = axes.down(y), _number(y, percent)
-        parts.append(
-            f'<line class="grid" x1="{left}" x2="{_WIDTH - _RIGHT}" '
-            f'y1="{height:.1f}" y2="{height:.1f}"/>'
-            f"{_text(number, left - 8, f'{height + 4:.1f}', anchor='end')}"
-        )
+    parts = [_opening(title), *(_rule(y, axes, _number(y, percent)) for y in y_ticks)]
     for x in x_ticks:
         parts.append(_text(f"{x:g}", f"{axes.across(x):.1f}", _HEIGHT - _BOTTOM + 18))
     parts.append(_text("epoch", f"{(left + _WIDTH) / 2:.0f}", _HEIGHT - 4))
@@ -108,16 +100,11 @@ def scatter(title: str, points: Sequence[tuple[float, float]]) -> str:
     marks = ticks(min(values), max(values), count=5)
     left = max(_LEFT, 8 + 8 * max(len(_number(mark, False)) for mark in marks))
     axes = _Axes((marks[0], marks[-1]), (marks[0], marks[-1]), left)
-    size, label = f"0 0 {_WIDTH} {_HEIGHT}", html.escape(title)
-    parts = [f'<svg viewBox="{size}" role="img" aria-label="{label}">']
+    parts = [_opening(title)]
     for mark in marks:
-        height, number = axes.down(mark), _number(mark, False)
-        parts.append(
-            f'<line class="grid" x1="{left}" x2="{_WIDTH - _RIGHT}" '
-            f'y1="{height:.1f}" y2="{height:.1f}"/>'
-            f"{_text(number, left - 8, f'{height + 4:.1f}', anchor='end')}"
-            f"{_text(number, f'{axes.across(mark):.1f}', _HEIGHT - _BOTTOM + 18)}"
-        )
+        number = _number(mark, False)
+        below = _text(number, f"{axes.across(mark):.1f}", _HEIGHT - _BOTTOM + 18)
+        parts.append(_rule(mark, axes, number) + below)
     parts.append(_text("label", f"{(left + _WIDTH) / 2:.0f}", _HEIGHT - 4))
     ends = [f"{axes.across(mark):.1f},{axes.down(mark):.1f}" for mark in marks]
     parts.append(f'<polyline class="curve" points="{ends[0]} {ends[-1]}"/>')
@@ -130,6 +117,21 @@ def scatter(title: str, points: Sequence[tuple[float, float]]) -> str:
             f'cy="{axes.down(y):.1f}" r="2"><title>{words}</title></circle>'
         )
     return "".join([*parts, "</svg>"])
+
+
+def _opening(title: str) -> str:
+    size, label = f"0 0 {_WIDTH} {_HEIGHT}", html.escape(title)
+    return f'<svg viewBox="{size}" role="img" aria-label="{label}">'
+
+
+def _rule(value: float, axes: _Axes, number: str) -> str:
+    """Draw the line of a value from left to right, and its number beside it."""
+    left, height = axes.left, axes.down(value)
+    return (
+        f'<line class="grid" x1="{left}" x2="{_WIDTH - _RIGHT}" '
+        f'y1="{height:.1f}" y2="{height:.1f}"/>'
+        f"{_text(number, left - 8, f'{height + 4:.1f}', anchor='end')}"
+    )
 
 
 def _text(text: str, x: object, y: object, *, anchor: str = "middle") -> str:

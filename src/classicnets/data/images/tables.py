@@ -1,16 +1,23 @@
 """Tables of images: a column of their paths or names, and one of their labels."""
 
+import functools
 import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from classicnets.data.folder_files import IMAGES, files_below, printable, visible
+from classicnets.data.folder_files import (
+    IMAGES,
+    file_state,
+    files_below,
+    path_below,
+    printable,
+    visible,
+)
 from classicnets.data.folder_layout import Listing, part_of, skipped_note
 from classicnets.data.images.folders import open_listing
 from classicnets.data.labels import number_labels
@@ -34,20 +41,11 @@ _LOOKED_AT = 20  # rows of a table that nobody named
 _ORDER = ("", "train", "validation", "test")
 
 
-class _Found(NamedTuple):
-    """A table of images, by the columns that its first row names."""
-
-    path: Path
-    image: str
-    label: str
-
-
-def image_table(path: Path, options: Options) -> tuple[str, str] | None:
-    """Return the columns of images and labels of a table; None if it has texts.
+def image_columns(columns: Sequence[str], options: Options) -> tuple[str, str] | None:
+    """Return those of images and of labels of a table's columns; None if it has texts.
 
     A column that is called like images have them too: `id` beside `text` counts rows.
     """
-    columns = open_table_file(path).columns
     if options.text_column or first_column(TEXT_COLUMNS, columns):
         return None
     image = first_column(IMAGE_COLUMNS, columns)
@@ -57,38 +55,40 @@ def image_table(path: Path, options: Options) -> tuple[str, str] | None:
     return image, label
 
 
-def tables_of_images(root: Path, options: Options) -> list[Path]:
+def tables_of_images(index: "Index", options: Options) -> list[Path]:
     """Return the tables in a folder that name its images, each with labels."""
     paths = [
         Path(entry)
-        for entry in visible(root)
+        for entry in visible(index.root)
         if entry.is_file() and Path(entry).suffix.lower() in READERS
     ]
-    if not paths:
-        return []
-    index = Index(root)
     return [path for path in paths if _names_images(path, index, options)]
 
 
-def open_image_tables(root: Path, tables: Sequence[Path], options: Options) -> Source:
+def open_image_tables(
+    index: "Index", tables: Sequence[Path], options: Options
+) -> Source:
     """Open the images that tables name; see `data.load`.
 
     Args:
-        root: The folder that has the images, in whatever folders below it.
+        index: Of the folder that has the images, in whatever folders below it.
         tables: One, or those of the splits, such as train.csv and test.csv.
         options: How they are read.
     """
+    root = index.root
     by_part = _by_part(root, tables)
-    index = Index(root)
     rows: dict[str, tuple[str, str]] = {}  # by file its label and part
     missing: list[tuple[str, str]] = []
     notes: list[str] = []
     for part, path in by_part.items():
-        columns = image_table(path, options)
+        table = open_table_file(path)
+        columns = image_columns(table.columns, options)
         assert columns is not None
         image, label = columns
         notes.append(f"{path.name}: images from {image!r}, labels from {label!r}")
-        names, labels, parts, _ = read_table(path, image, label, options.labels)
+        names, labels, parts, _ = read_table(
+            path, image, label, options.labels, table=table
+        )
         for name, cell, own in zip(names, labels, parts, strict=True):
             of = str(cell)
             file = index.find(name)
@@ -111,23 +111,20 @@ def open_image_tables(root: Path, tables: Sequence[Path], options: Options) -> S
     others = {e.name for e in visible(root) if Path(e).suffix.lower() in READERS}
     if others := others - {path.name for path in tables}:
         notes.append(f"{', '.join(sorted(others))}: left out, without labels of images")
-    return open_listing(_listing(root, rows, index, notes), options)
+    return open_listing(_listing(index, rows, notes), options)
 
 
 def _listing(
-    root: Path,
-    rows: Mapping[str, tuple[str, str]],
-    index: "Index",
-    notes: Sequence[str],
+    index: "Index", rows: Mapping[str, tuple[str, str]], notes: Sequence[str]
 ) -> Listing:
+    root = index.root
     files = sorted(rows, key=lambda file: (_ORDER.index(rows[file][1]), file))
     class_names, labels = number_labels([rows[file][0] for file in files])
     parts = [rows[file][1] for file in files]
     state = hashlib.sha256(os.fsencode(root.resolve()))
     for file in files:
-        status = index.files[file].stat()
-        times = (status.st_mtime_ns, status.st_ctime_ns)
-        state.update(repr((file, rows[file], status.st_size, times)).encode())
+        seen = (file, rows[file], *file_state(index.files[file]))
+        state.update(repr(seen).encode())
     said = repr([(file, rows[file]) for file in files])
     return Listing(
         root=root,
@@ -145,16 +142,23 @@ class Index:
     """The images below a folder, found by path, by name or by name without ending."""
 
     def __init__(self, root: Path) -> None:
-        below = len(os.fspath(root / "a")) - 1
-        self.files = {
-            entry.path[below:].replace(os.sep, "/"): entry
-            for entry in files_below(root, IMAGES, Counter())
-        }
-        self._by_name: dict[str, list[str]] = {}
+        self.root = root
+
+    @functools.cached_property
+    def files(self) -> dict[str, os.DirEntry[str]]:
+        """The images by their paths; the folder is walked when they are needed."""
+        relative = path_below(self.root)
+        found = files_below(self.root, IMAGES, Counter())
+        return {relative(entry): entry for entry in found}
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        by_name: dict[str, list[str]] = {}
         for file in self.files:
             name = file.rpartition("/")[2]
             for each in {name, os.path.splitext(name)[0]}:
-                self._by_name.setdefault(each, []).append(file)
+                by_name.setdefault(each, []).append(file)
+        return by_name
 
     def find(self, name: str) -> str | None:
         """Return the file that a cell names: a path from here, or of elsewhere."""
@@ -199,9 +203,11 @@ def _by_part(root: Path, tables: Sequence[Path]) -> dict[str, Path]:
 def _names_images(path: Path, index: Index, options: Options) -> bool:
     """Return whether a table names images: one of classes has an `id`, too."""
     try:
-        if not index.files or not (columns := image_table(path, options)):
+        table = open_table_file(path)
+        columns = image_columns(table.columns, options)
+        if not columns or not index.files:
             return False
-        rows = islice(open_table_file(path).read(columns), _LOOKED_AT)
+        rows = islice(table.read(columns), _LOOKED_AT)
         return any(index.find(str(row.values.get(columns[0]))) for row in rows)
     except UserError:
         return False
